@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "edu.h"
+#include "meter.h"
+#include "vfio.h"
+
+#define EDU_REG_ID	0x00
+#define EDU_REG_SRC	0x80
+#define EDU_REG_DST	0x88
+#define EDU_REG_COUNT	0x90
+#define EDU_REG_CMD	0x98
+#define EDU_CMD_RUN	0x1ull
+#define EDU_CMD_TO_RAM	0x2ull
+#define EDU_BUFFER	0x40000ull
+#define EDU_ID_MASK	0x0000ffffu
+#define EDU_ID		0x000000edu
+#define EDU_TIMEOUT_NS	5000000000ull
+
+static void edu_write64(struct edu *edu, unsigned int reg, uint64_t value)
+{
+	*(volatile uint64_t *)(edu->bar + reg) = value;
+}
+
+int edu_open(struct edu *edu, int device)
+{
+	int ret = vfio_device_bus_master(device, true);
+
+	if (ret)
+		return ret;
+	edu->bar = vfio_device_mmap(device, VFIO_PCI_BAR0_REGION_INDEX, &edu->bar_bytes);
+	if (!edu->bar)
+		return -ENODEV;
+	if ((*(volatile uint32_t *)(edu->bar + EDU_REG_ID) & EDU_ID_MASK) != EDU_ID) {
+		edu_close(edu);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+void edu_close(struct edu *edu)
+{
+	if (edu->bar)
+		munmap((void *)edu->bar, edu->bar_bytes);
+	edu->bar = NULL;
+}
+
+static int edu_start(struct edu *edu, uint64_t src, uint64_t dst, uint32_t bytes, uint64_t cmd)
+{
+	edu_write64(edu, EDU_REG_SRC, src);
+	edu_write64(edu, EDU_REG_DST, dst);
+	edu_write64(edu, EDU_REG_COUNT, bytes);
+	edu_write64(edu, EDU_REG_CMD, cmd | EDU_CMD_RUN);
+	return 0;
+}
+
+static bool edu_range_ok(uint32_t offset, uint32_t bytes)
+{
+	return bytes && bytes <= EDU_BUFFER_BYTES && offset <= EDU_BUFFER_BYTES - bytes;
+}
+
+int edu_dma_wait(struct edu *edu)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+	uint64_t start = meter_now_ns();
+
+	while (*(volatile uint64_t *)(edu->bar + EDU_REG_CMD) & EDU_CMD_RUN) {
+		if (meter_now_ns() - start > EDU_TIMEOUT_NS)
+			return -ETIMEDOUT;
+		nanosleep(&ms, NULL);
+	}
+	return 0;
+}
+
+int edu_dma_read(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes)
+{
+	if (!edu_range_ok(offset, bytes))
+		return -EINVAL;
+	edu_start(edu, iova, EDU_BUFFER + offset, bytes, 0);
+	return edu_dma_wait(edu);
+}
+
+int edu_dma_write_start(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes)
+{
+	if (!edu_range_ok(offset, bytes))
+		return -EINVAL;
+	return edu_start(edu, EDU_BUFFER + offset, iova, bytes, EDU_CMD_TO_RAM);
+}
+
+int edu_dma_write(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes)
+{
+	int ret = edu_dma_write_start(edu, iova, offset, bytes);
+
+	return ret ? ret : edu_dma_wait(edu);
+}
+
+int edu_copy(struct edu *edu, uint64_t dst, uint64_t src, uint32_t bytes)
+{
+	int ret = edu_dma_read(edu, src, 0, bytes);
+
+	return ret ? ret : edu_dma_write(edu, dst, 0, bytes);
+}

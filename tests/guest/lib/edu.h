@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * QEMU's "edu" device: a buffer of 4096 bytes and a DMA engine that copies
+ * between it and memory when told to, about 100 ms after each command.
+ *
+ * QEMU must be given dma_mask=0xffffffffffffffff: by default the device cuts
+ * IOVAs to 28 bits and hits the wrong one in silence.
+ */
+#ifndef GUEST_EDU_H
+#define GUEST_EDU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define EDU_BUFFER_BYTES 4096u
+
+struct edu {
+	volatile uint8_t *bar;
+	size_t bar_bytes;
+};
+
+/*
+ * Maps BAR 0 of @device (a VFIO device fd) and turns memory decoding and bus
+ * mastering on. -ENODEV: this is no edu device.
+ */
+int edu_open(struct edu *edu, int device);
+void edu_close(struct edu *edu);
+
+/*
+ * The device reads @bytes of memory at @iova into its buffer at @offset, or
+ * writes them from there. 0 means that the engine is idle again, not that the
+ * IOMMU let it through. -ETIMEDOUT: still busy after 5 s. -EINVAL: outside
+ * the buffer (QEMU would stop the machine).
+ */
+int edu_dma_read(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
+int edu_dma_write(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
+
+/* Starts a write and does not wait for it. */
+int edu_dma_write_start(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
+int edu_dma_wait(struct edu *edu);
+
+/* The device copies @bytes (at most 4096) from @src to @dst through its buffer. */
+int edu_copy(struct edu *edu, uint64_t dst, uint64_t src, uint32_t bytes);
+
+#endif

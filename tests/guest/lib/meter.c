@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "meter.h"
+#include "tap.h"
+
+static long long baseline_pins;
+
+uint64_t meter_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+void meter_sleep_ms(unsigned int ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000l };
+
+	while (nanosleep(&ts, &ts) && errno == EINTR)
+		;
+}
+
+/* The whole of a small file, zero-terminated; bytes read or -errno. */
+static ssize_t read_file(const char *path, char *buf, size_t bytes)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, buf + len, bytes - 1 - len)) > 0)
+		len += n;
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	buf[len] = 0;
+	return n < 0 ? n : (ssize_t)len;
+}
+
+int meter_file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n < 0 ? n : 0;
+}
+
+int meter_file_read(const char *path, long long *value)
+{
+	char buf[64];
+	ssize_t n = read_file(path, buf, sizeof(buf));
+
+	if (n < 0)
+		return n;
+	if (sscanf(buf, "%lld", value) != 1)
+		return -EINVAL;
+	return 0;
+}
+
+/* The number behind "@name" and white space at the start of a line of @text; -1 if absent. */
+static long long text_number(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+	const char *p;
+
+	for (p = text; p; p = strchr(p, '\n')) {
+		if (*p == '\n')
+			p++;
+		if (!strncmp(p, name, len) && strchr(" \t:", p[len]))
+			return strtoll(p + len + (p[len] == ':'), NULL, 10);
+	}
+	return -1;
+}
+
+static void fold_counters(void)
+{
+	/* A kernel without the file keeps no per-CPU counters (no SMP). */
+	meter_file_write("/proc/sys/vm/stat_refresh", "1");
+}
+
+long long meter_pins(void)
+{
+	static char buf[32768];
+
+	fold_counters();
+	if (read_file("/proc/vmstat", buf, sizeof(buf)) < 0)
+		return -1;
+	return text_number(buf, "nr_foll_pin_acquired") -
+	       text_number(buf, "nr_foll_pin_released");
+}
+
+long long meter_meminfo_kib(const char *name)
+{
+	char buf[8192];
+
+	return read_file("/proc/meminfo", buf, sizeof(buf)) < 0 ? -1 : text_number(buf, name);
+}
+
+long long meter_free_kib(void)
+{
+	static char buf[65536];
+	long long pages = 0;
+	const char *p;
+
+	fold_counters();
+	if (read_file("/proc/zoneinfo", buf, sizeof(buf)) < 0)
+		return -1;
+	for (p = strstr(buf, "count:"); p; p = strstr(p + 1, "count:"))
+		pages += strtoll(p + 6, NULL, 10);
+	return meter_meminfo_kib("MemFree") + pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static long long status_number(pid_t pid, const char *name)
+{
+	char path[64], buf[4096];
+
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	else
+		snprintf(path, sizeof(path), "/proc/self/status");
+	return read_file(path, buf, sizeof(buf)) < 0 ? -1 : text_number(buf, name);
+}
+
+long long meter_vmlck_kib(pid_t pid)
+{
+	return status_number(pid, "VmLck");
+}
+
+long long meter_vmpin_kib(pid_t pid)
+{
+	return status_number(pid, "VmPin");
+}
+
+int meter_stats_read(struct meter_stats *stats)
+{
+	char buf[4096];
+	ssize_t n = read_file("/sys/kernel/debug/" PREREG_MODULE "/stats", buf, sizeof(buf));
+
+	if (n < 0)
+		return n;
+	stats->containers = text_number(buf, "containers");
+	stats->owners = text_number(buf, "owners");
+	stats->regions = text_number(buf, "regions");
+	stats->pinned_pages = text_number(buf, "pinned_pages");
+	stats->charged_pages = text_number(buf, "charged_pages");
+	stats->mappings = text_number(buf, "mappings");
+	stats->mapped_bytes = text_number(buf, "mapped_bytes");
+	stats->bookkeeping_bytes = text_number(buf, "bookkeeping_bytes");
+	return 0;
+}
+
+const char *meter_stats_text(const struct meter_stats *s)
+{
+	static _Thread_local char text[256];
+
+	snprintf(text, sizeof(text),
+		 "containers %lld owners %lld regions %lld pinned %lld charged %lld mappings %lld mapped_bytes %lld bookkeeping_bytes %lld",
+		 s->containers, s->owners, s->regions, s->pinned_pages, s->charged_pages,
+		 s->mappings, s->mapped_bytes, s->bookkeeping_bytes);
+	return text;
+}
+
+int meter_module_refs(const char *module)
+{
+	char path[128];
+	long long refs;
+	int ret;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", module);
+	ret = meter_file_read(path, &refs);
+	return ret ? ret : (int)refs;
+}
+
+void meter_baseline(void)
+{
+	baseline_pins = meter_pins();
+}
+
+long long meter_baseline_pins(void)
+{
+	return baseline_pins;
+}
+
+bool meter_assert_clean(bool own)
+{
+	static const struct meter_stats zero;
+	const uint64_t deadline = meter_now_ns() + 2000000000ull;
+	struct meter_stats stats = zero;
+	int refs = 0, ret = 0;
+	long long pins;
+	bool ok = true;
+
+	for (;;) {
+		pins = meter_pins();
+		if (own) {
+			ret = meter_stats_read(&stats);
+			refs = meter_module_refs(PREREG_MODULE);
+		}
+		if (ret || (pins == baseline_pins && !refs && !memcmp(&stats, &zero, sizeof(zero))))
+			break;
+		if (meter_now_ns() > deadline)
+			break;
+		meter_sleep_ms(5);
+	}
+	ok &= tap_expect_ret(ret, 0, "the module's counters can be read");
+	ok &= tap_expect_eq(pins, baseline_pins, "pinned pages at the end");
+	ok &= tap_expect_eq(refs, 0, "references to the module at the end");
+	ok &= tap_expect(!memcmp(&stats, &zero, sizeof(zero)), "counters are not zero at the end: %s",
+			 meter_stats_text(&stats));
+	return ok;
+}
+
+int meter_klog_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (lseek(fd, 0, SEEK_END) < 0) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}
+
+bool meter_klog_find(int klog, const char *a, const char *b, unsigned int timeout_ms,
+		     char *line, size_t bytes)
+{
+	const uint64_t deadline = meter_now_ns() + timeout_ms * 1000000ull;
+	char record[2048];
+
+	for (;;) {
+		ssize_t n = read(klog, record, sizeof(record) - 1);
+
+		if (n > 0) {
+			const char *text;
+
+			record[n] = 0;
+			text = strchr(record, ';');
+			text = text ? text + 1 : record;
+			if ((a && !strstr(text, a)) || (b && !strstr(text, b)))
+				continue;
+			if (line)
+				snprintf(line, bytes, "%.*s", (int)strcspn(text, "\n"), text);
+			return true;
+		}
+		/* EPIPE: records were overwritten before they were read; go on with the next. */
+		if (n < 0 && errno != EAGAIN && errno != EPIPE && errno != EINTR)
+			return false;
+		if (n < 0 && errno == EAGAIN) {
+			if (meter_now_ns() > deadline)
+				return false;
+			meter_sleep_ms(2);
+		}
+	}
+}
