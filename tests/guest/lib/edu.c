@@ -19,6 +19,7 @@
 #define EDU_BUFFER	0x40000ull
 #define EDU_ID_MASK	0x0000ffffu
 #define EDU_ID		0x000000edu
+#define EDU_COPY_BYTES	2048u
 #define EDU_TIMEOUT_NS	5000000000ull
 
 static void edu_write64(struct edu *edu, unsigned int reg, uint64_t value)
@@ -60,7 +61,7 @@ static int edu_start(struct edu *edu, uint64_t src, uint64_t dst, uint32_t bytes
 
 static bool edu_range_ok(uint32_t offset, uint32_t bytes)
 {
-	return bytes && bytes <= EDU_BUFFER_BYTES && offset <= EDU_BUFFER_BYTES - bytes;
+	return bytes && bytes <= EDU_MAX_BYTES && offset <= EDU_MAX_BYTES - bytes;
 }
 
 int edu_dma_wait(struct edu *edu)
@@ -98,9 +99,19 @@ int edu_dma_write(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t byte
 	return ret ? ret : edu_dma_wait(edu);
 }
 
-int edu_copy(struct edu *edu, uint64_t dst, uint64_t src, uint32_t bytes)
+int edu_copy(struct edu *edu, uint64_t dst, uint64_t src, uint64_t bytes)
 {
-	int ret = edu_dma_read(edu, src, 0, bytes);
+	int ret = 0;
 
-	return ret ? ret : edu_dma_write(edu, dst, 0, bytes);
+	while (bytes && !ret) {
+		uint32_t part = bytes < EDU_COPY_BYTES ? bytes : EDU_COPY_BYTES;
+
+		ret = edu_dma_read(edu, src, 0, part);
+		if (!ret)
+			ret = edu_dma_write(edu, dst, 0, part);
+		src += part;
+		dst += part;
+		bytes -= part;
+	}
+	return ret;
 }

@@ -255,3 +255,12 @@ int vfio_unmap(int container, uint64_t iova, uint64_t bytes)
 
 	return vfio_ioctl(container, VFIO_IOMMU_UNMAP_DMA, &arg);
 }
+
+int vfio_hold(int container, int type, const void *vaddr, uint64_t bytes, uint64_t iova)
+{
+	int ret = 0;
+
+	if (type == VFIO_SPAPR_TCE_v2_IOMMU)
+		ret = spapr_register(container, vaddr, bytes);
+	return ret ? ret : vfio_map(container, iova, vaddr, bytes, VFIO_MAP_RW);
+}

@@ -66,6 +66,9 @@ int spapr_remove(int container, uint64_t start);
 int vfio_map(int container, uint64_t iova, const void *vaddr, uint64_t bytes, unsigned int flags);
 int vfio_unmap(int container, uint64_t iova, uint64_t bytes);
 
+/* What it takes to own memory for DMA: type 7 registers and maps it, type 1 maps it. */
+int vfio_hold(int container, int type, const void *vaddr, uint64_t bytes, uint64_t iova);
+
 #define VFIO_MAP_RW (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 
 #endif
