@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hw_domain: a container's entries in struct iommu_domain (VT-d, AMD-Vi, SMMU…).
+ *
+ * Groups share a domain where they can. A group that cannot (another IOMMU
+ * driver, other coherency or page sizes) gets a domain of its own, into which the
+ * existing mappings are replayed; from then on every map goes into each.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/iommu.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/scatterlist.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+#include "compat/compat.h"
+#include "prereg.h"
+
+/* Stretches given to the IOMMU driver in one call, a page of struct scatterlist. */
+#define PREREG_SG_MAX		(PAGE_SIZE / sizeof(struct scatterlist))
+/* struct scatterlist's length has 32 bits. */
+#define PREREG_SG_BYTES_MAX	SZ_2G
+
+static bool allow_unsafe_interrupts;
+module_param(allow_unsafe_interrupts, bool, 0644);
+MODULE_PARM_DESC(allow_unsafe_interrupts,
+		 "Allow devices whose interrupts are not isolated. Default N");
+
+/**
+ * struct prereg_group - an attached group
+ * @entry: in domain->groups
+ * @group: VFIO keeps it alive while it is attached
+ * @resv_regions: struct iommu_resv_region: IOVAs it reserves
+ */
+struct prereg_group {
+	struct list_head	entry;
+	struct iommu_group	*group;
+	struct list_head	resv_regions;
+};
+
+/**
+ * struct prereg_domain - page tables that one or more groups share
+ * @entry: in hw->domains
+ * @domain: the page tables
+ * @groups: struct prereg_group
+ * @gather: unmapped since the last flush
+ * @gathered: is there anything in @gather?
+ * @coherent: no-snoop is ignored
+ * @msi_base: start of the software MSI region, or PREREG_NO_MSI_BASE
+ */
+struct prereg_domain {
+	struct list_head		entry;
+	struct iommu_domain		*domain;
+	struct list_head		groups;
+	struct iommu_iotlb_gather	gather;
+	bool				gathered;
+	bool				coherent;
+	phys_addr_t			msi_base;
+};
+
+#define PREREG_NO_MSI_BASE	(~(phys_addr_t)0)
+
+int prereg_hw_init(struct prereg_hw *hw)
+{
+	INIT_LIST_HEAD(&hw->domains);
+	hw->sg = kmalloc_array(PREREG_SG_MAX, sizeof(*hw->sg),
+			       GFP_KERNEL_ACCOUNT);
+	return hw->sg ? 0 : -ENOMEM;
+}
+
+void prereg_hw_fini(struct prereg_hw *hw)
+{
+	WARN_ON(!list_empty(&hw->domains));
+	kfree(hw->sg);
+}
+
+bool prereg_hw_attached(const struct prereg_hw *hw)
+{
+	return !list_empty(&hw->domains);
+}
+
+bool prereg_hw_coherent(const struct prereg_hw *hw)
+{
+	const struct prereg_domain *d;
+
+	list_for_each_entry(d, &hw->domains, entry)
+		if (!d->coherent)
+			return false;
+	return prereg_hw_attached(hw);
+}
+
+unsigned long prereg_hw_pgsizes(const struct prereg_hw *hw)
+{
+	const struct prereg_domain *d;
+	unsigned long pgsizes = 0;
+
+	list_for_each_entry(d, &hw->domains, entry)
+		pgsizes |= d->domain->pgsize_bitmap;
+	return pgsizes;
+}
+
+static unsigned long domain_granule(const struct iommu_domain *domain)
+{
+	return BIT(__ffs(domain->pgsize_bitmap));
+}
+
+unsigned long prereg_hw_granule(const struct prereg_hw *hw)
+{
+	const struct prereg_domain *d;
+	unsigned long granule = SZ_4K;
+
+	list_for_each_entry(d, &hw->domains, entry)
+		granule = max(granule, domain_granule(d->domain));
+	return granule;
+}
+
+/*
+ * Reserved IOVAs: MSI doorbells, and memory the firmware wants mapped as it is.
+ * IOMMU_RESV_DIRECT_RELAXABLE is what only boot needs (as for VFIO's type 1).
+ */
+static bool resv_is_hole(const struct iommu_resv_region *resv)
+{
+	return resv->type != IOMMU_RESV_DIRECT_RELAXABLE && resv->length;
+}
+
+bool prereg_hw_usable(const struct prereg_hw *hw, u64 first, u64 last)
+{
+	const struct iommu_resv_region *resv;
+	const struct prereg_domain *d;
+	const struct prereg_group *g;
+
+	list_for_each_entry(d, &hw->domains, entry) {
+		if (first < d->domain->geometry.aperture_start ||
+		    last > d->domain->geometry.aperture_end)
+			return false;
+		list_for_each_entry(g, &d->groups, entry)
+			list_for_each_entry(resv, &g->resv_regions, list)
+				if (resv_is_hole(resv) && first <= resv->start +
+				    (resv->length - 1) && last >= resv->start)
+					return false;
+	}
+	return true;
+}
+
+/*
+ * Remove what a failed map may have left: IOMMU drivers do not all undo a map
+ * that ran out of memory half-way, and VT-d must not be asked to unmap what is
+ * not there (it takes neighbours along). Nobody used these entries: the memory is
+ * still pinned and the caller has not told anybody the IOVA.
+ */
+static void domain_unmap_remains(struct iommu_domain *domain, u64 iova,
+				 u64 bytes)
+{
+	u64 end = iova + bytes;
+	size_t granule = domain_granule(domain);
+
+	while (iova < end) {
+		size_t unmapped = 0;
+
+		if (iommu_iova_to_phys(domain, iova))
+			unmapped = iommu_unmap(domain, iova, granule);
+		iova += max(unmapped, granule);
+		cond_resched();
+	}
+}
+
+/* Gather up to PREREG_SG_MAX stretches of at most max bytes. */
+static unsigned int hw_gather_stretches(struct scatterlist *sg,
+					struct prereg_cursor *cursor, u64 max,
+					u64 *bytes)
+{
+	unsigned int n = 0;
+	phys_addr_t phys;
+
+	*bytes = 0;
+	sg_init_table(sg, PREREG_SG_MAX);
+	while (n < PREREG_SG_MAX && *bytes < max) {
+		u64 stretch = prereg_cursor_next(cursor,
+						 min_t(u64, max - *bytes,
+						       PREREG_SG_BYTES_MAX),
+						 &phys);
+
+		sg_set_page(&sg[n++], pfn_to_page(PHYS_PFN(phys)), stretch,
+			    offset_in_page(phys));
+		*bytes += stretch;
+	}
+	return n;
+}
+
+static int domain_map(const struct prereg_hw *hw, struct iommu_domain *domain,
+		      u64 iova, const struct prereg_region *region, u64 offset,
+		      u64 bytes, int prot, bool interruptible)
+{
+	struct prereg_cursor cursor;
+	u64 done = 0, batch;
+	phys_addr_t phys;
+	unsigned int n;
+	ssize_t ret;
+
+	prot |= IOMMU_CACHE;
+	prereg_cursor_init(&cursor, region, offset);
+
+	/* In most maps the memory is one stretch. */
+	batch = prereg_cursor_next(&cursor, bytes, &phys);
+	if (batch == bytes) {
+		ret = prereg_compat_map(domain, iova, phys, bytes, prot);
+		if (ret)
+			domain_unmap_remains(domain, iova, bytes);
+		return ret;
+	}
+
+	prereg_cursor_init(&cursor, region, offset);
+	for (; done < bytes; done += batch) {
+		n = hw_gather_stretches(hw->sg, &cursor, bytes - done, &batch);
+		ret = prereg_compat_map_sg(domain, iova + done, hw->sg, n,
+					   prot);
+		if (ret < 0)
+			goto unmap;
+		if (interruptible && fatal_signal_pending(current)) {
+			done += batch;
+			batch = 0;
+			ret = -EINTR;
+			goto unmap;
+		}
+		cond_resched();
+	}
+	return 0;
+
+unmap:
+	domain_unmap_remains(domain, iova + done, batch);
+	if (done)
+		iommu_unmap(domain, iova, done);
+	return ret;
+}
+
+int prereg_hw_map(struct prereg_hw *hw, u64 iova,
+		  const struct prereg_region *region, u64 offset, u64 bytes,
+		  int prot, bool interruptible)
+{
+	struct prereg_domain *d;
+	int ret;
+
+	list_for_each_entry(d, &hw->domains, entry) {
+		ret = domain_map(hw, d->domain, iova, region, offset, bytes,
+				 prot, interruptible);
+		if (ret)
+			goto unmap;
+	}
+	return 0;
+
+unmap:
+	list_for_each_entry_continue_reverse(d, &hw->domains, entry)
+		iommu_unmap(d->domain, iova, bytes);
+	return ret;
+}
+
+void prereg_hw_unmap(struct prereg_hw *hw, u64 iova, u64 bytes,
+		     bool scattered)
+{
+	struct prereg_domain *d;
+	size_t unmapped;
+
+	list_for_each_entry(d, &hw->domains, entry) {
+		if (!d->gathered)
+			iommu_iotlb_gather_init(&d->gather);
+		d->gathered = true;
+		/*
+		 * "Queued" keeps drivers from flushing at every gap between the
+		 * ranges; prereg_hw_flush() then flushes the domain as a whole.
+		 */
+		if (scattered)
+			d->gather.queued = true;
+		unmapped = iommu_unmap_fast(d->domain, iova, bytes, &d->gather);
+		WARN_ON_ONCE(unmapped != bytes);
+	}
+}
+
+void prereg_hw_flush(struct prereg_hw *hw)
+{
+	struct prereg_domain *d;
+
+	list_for_each_entry(d, &hw->domains, entry) {
+		if (!d->gathered)
+			continue;
+		if (d->gather.queued) {
+			iommu_flush_iotlb_all(d->domain);
+			/* A valid range, for the drivers that look at it. */
+			if (d->gather.start > d->gather.end) {
+				d->gather.start = d->domain->geometry.aperture_start;
+				d->gather.end = d->gather.start +
+					domain_granule(d->domain) - 1;
+			}
+		}
+		/* Flushes the range, and frees page tables. */
+		iommu_iotlb_sync(d->domain, &d->gather);
+		d->gathered = false;
+	}
+}
+
+static struct prereg_group *hw_find_group(const struct prereg_hw *hw,
+					  struct iommu_group *group,
+					  struct prereg_domain **domain)
+{
+	struct prereg_domain *d;
+	struct prereg_group *g;
+
+	list_for_each_entry(d, &hw->domains, entry) {
+		list_for_each_entry(g, &d->groups, entry) {
+			if (g->group == group) {
+				*domain = d;
+				return g;
+			}
+		}
+	}
+	return NULL;
+}
+
+static struct prereg_group *group_alloc(struct iommu_group *group)
+{
+	struct prereg_group *g;
+
+	g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
+	if (!g)
+		return NULL;
+	g->group = group;
+	INIT_LIST_HEAD(&g->resv_regions);
+	return g;
+}
+
+static void group_free(struct prereg_group *g)
+{
+	struct iommu_resv_region *resv, *next;
+
+	list_for_each_entry_safe(resv, next, &g->resv_regions, list)
+		kfree(resv);
+	kfree(g);
+}
+
+/* Where the group wants its MSI doorbells mapped by software, if it does. */
+static phys_addr_t group_msi_base(const struct prereg_group *g)
+{
+	const struct iommu_resv_region *resv;
+	phys_addr_t base = PREREG_NO_MSI_BASE;
+
+	list_for_each_entry(resv, &g->resv_regions, list) {
+		/* A hardware MSI region takes precedence. */
+		if (resv->type == IOMMU_RESV_MSI)
+			return PREREG_NO_MSI_BASE;
+		if (resv->type == IOMMU_RESV_SW_MSI)
+			base = resv->start;
+	}
+	return base;
+}
+
+/* Is anything mapped that the new group could not use? */
+static bool hw_conflicts(struct prereg_container *container,
+			 const struct prereg_group *g,
+			 const struct iommu_domain *domain)
+{
+	const struct iommu_domain_geometry *geometry = &domain->geometry;
+	const struct iommu_resv_region *resv;
+
+	if (geometry->aperture_start &&
+	    prereg_iova_mapped(container, 0, geometry->aperture_start - 1))
+		return true;
+	if (geometry->aperture_end < U64_MAX &&
+	    prereg_iova_mapped(container, geometry->aperture_end + 1, U64_MAX))
+		return true;
+	list_for_each_entry(resv, &g->resv_regions, list)
+		if (resv_is_hole(resv) &&
+		    prereg_iova_mapped(container, resv->start,
+				       resv->start + resv->length - 1))
+			return true;
+	return false;
+}
+
+/* May a group that fits new use the page tables of d? */
+static bool domain_matches(const struct prereg_domain *d,
+			   const struct prereg_domain *new)
+{
+	return d->domain->ops == new->domain->ops &&
+	       d->domain->pgsize_bitmap == new->domain->pgsize_bitmap &&
+	       d->domain->geometry.aperture_start ==
+	       new->domain->geometry.aperture_start &&
+	       d->domain->geometry.aperture_end ==
+	       new->domain->geometry.aperture_end &&
+	       d->coherent == new->coherent && d->msi_base == new->msi_base;
+}
+
+/* Move the group from its new domain into one that exists. 1: moved, 0: stays. */
+static int hw_share_domain(struct prereg_hw *hw, struct prereg_group *g,
+			   struct prereg_domain *new)
+{
+	struct prereg_domain *d;
+	int ret;
+
+	list_for_each_entry(d, &hw->domains, entry) {
+		if (!domain_matches(d, new))
+			continue;
+		iommu_detach_group(new->domain, g->group);
+		if (!iommu_attach_group(d->domain, g->group)) {
+			list_add(&g->entry, &d->groups);
+			return 1;
+		}
+		ret = iommu_attach_group(new->domain, g->group);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Enter every mapping of the container into a new domain. */
+static int hw_replay(struct prereg_container *container,
+		     struct prereg_domain *new)
+{
+	struct prereg_mapping *mapping = NULL, *undo = NULL;
+	int ret;
+
+	while ((mapping = prereg_mapping_next(container, mapping))) {
+		ret = domain_map(&container->hw, new->domain,
+				 mapping->node.start,
+				 mapping->registration->region,
+				 mapping->offset,
+				 mapping->node.last - mapping->node.start + 1,
+				 mapping->prot, true);
+		if (ret)
+			goto unmap;
+	}
+	return 0;
+
+unmap:
+	while ((undo = prereg_mapping_next(container, undo)) != mapping)
+		iommu_unmap(new->domain, undo->node.start,
+			    undo->node.last - undo->node.start + 1);
+	return ret;
+}
+
+int prereg_hw_attach(struct prereg_container *container,
+		     struct iommu_group *group)
+{
+	struct prereg_hw *hw = &container->hw;
+	struct prereg_domain *new, *unused;
+	struct prereg_group *g;
+	int ret;
+
+	lockdep_assert_held(&container->lock);
+
+	if (hw_find_group(hw, group, &unused))
+		return -EINVAL;
+	if (!allow_unsafe_interrupts && !prereg_compat_isolated_msi(group)) {
+		pr_warn("Interrupts of IOMMU group %d are not isolated; the module parameter allow_unsafe_interrupts=1 uses it nevertheless\n",
+			iommu_group_id(group));
+		return -EPERM;
+	}
+
+	g = group_alloc(group);
+	if (!g)
+		return -ENOMEM;
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new) {
+		ret = -ENOMEM;
+		goto free_group;
+	}
+	INIT_LIST_HEAD(&new->groups);
+
+	ret = iommu_get_group_resv_regions(group, &g->resv_regions);
+	if (ret)
+		goto free_new;
+	new->msi_base = group_msi_base(g);
+
+	new->domain = prereg_compat_domain_alloc(group);
+	if (!new->domain) {
+		ret = -EIO;
+		goto free_new;
+	}
+	ret = iommu_attach_group(new->domain, group);
+	if (ret)
+		goto free_domain;
+
+	/* What the domain can do is known now that a device is in it. */
+	ret = -EINVAL;
+	if (domain_granule(new->domain) > PAGE_SIZE ||
+	    hw_conflicts(container, g, new->domain))
+		goto detach;
+	new->coherent = prereg_compat_enforce_coherency(new->domain);
+
+	ret = hw_share_domain(hw, g, new);
+	if (ret < 0)
+		goto free_domain;
+	if (ret) {
+		iommu_domain_free(new->domain);
+		kfree(new);
+		return 0;
+	}
+
+	ret = hw_replay(container, new);
+	if (ret)
+		goto detach;
+	if (new->msi_base != PREREG_NO_MSI_BASE) {
+		ret = iommu_get_msi_cookie(new->domain, new->msi_base);
+		if (ret && ret != -ENODEV)	/* no software MSI in this kernel */
+			goto detach;
+	}
+
+	list_add(&g->entry, &new->groups);
+	list_add(&new->entry, &hw->domains);
+	return 0;
+
+detach:
+	iommu_detach_group(new->domain, group);
+free_domain:
+	iommu_domain_free(new->domain);
+free_new:
+	kfree(new);
+free_group:
+	group_free(g);
+	return ret;
+}
+
+/*
+ * VFIO holds its container's group_lock for writing. Nobody else attaches or
+ * detaches; calls and release() wait for container->lock. Another domain still
+ * has the mappings, so they stay; without another one they are revoked while
+ * the group is still there to be flushed.
+ */
+void prereg_hw_detach(struct prereg_container *container,
+		      struct iommu_group *group)
+{
+	struct prereg_hw *hw = &container->hw;
+	struct prereg_domain *d;
+	struct prereg_group *g;
+
+	lockdep_assert_held(&container->lock);
+
+	g = hw_find_group(hw, group, &d);
+	if (!g)
+		return;
+
+	if (list_is_singular(&hw->domains) && list_is_singular(&d->groups))
+		prereg_iova_revoke(container, 0, U64_MAX);
+	iommu_detach_group(d->domain, group);
+	list_del(&g->entry);
+	group_free(g);
+	if (list_empty(&d->groups)) {
+		list_del(&d->entry);
+		iommu_domain_free(d->domain);
+		kfree(d);
+	}
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mapping: which IOVA maps what, and the order in which that changes.
+ *
+ * One MAP makes one mapping, so bookkeeping grows with the number of maps, not
+ * with their size. Neighbours are never merged: what was mapped by two calls
+ * is two sets of hardware entries, and unmapping one does not touch the other.
+ *
+ * SPLITTING
+ *
+ * UNMAP and a replacing MAP may begin or end inside a mapping. It is first cut
+ * there, which changes nothing anybody can see in the tables' meaning. If a
+ * large hardware page may lie across the cut it is removed, flushed and
+ * entered again in two halves, as IOMMU drivers require (VT-d would take the
+ * memory of a large page for a page table if asked to unmap a part of it). DMA to
+ * the rest of that one hardware page can fault in between; docs/uapi.md says so.
+ *
+ * OUT OF PAGE TABLES
+ *
+ * A call that fails puts back what it took away. Only if the IOMMU driver cannot
+ * even find memory for that, the entries stay away, the tree says so too,
+ * and the kernel log has a line. On VT-d, AMD-Vi and SMMUv3 a large page fits
+ * back where it was without memory.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/iommu.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+
+#include "prereg.h"
+
+/* Revoking more ranges than this flushes the whole IOTLB once. */
+#define PREREG_SCATTERED	16
+
+static unsigned int mappings_max = 1 << 20;
+module_param(mappings_max, uint, 0644);
+MODULE_PARM_DESC(mappings_max,
+		 "Mappings a container may have (each can cost the IOMMU three pages of tables). Default 1048576");
+
+static struct kmem_cache *prereg_mapping_cache;
+
+int prereg_mapping_cache_init(void)
+{
+	prereg_mapping_cache = KMEM_CACHE(prereg_mapping, SLAB_ACCOUNT);
+	return prereg_mapping_cache ? 0 : -ENOMEM;
+}
+
+void prereg_mapping_cache_exit(void)
+{
+	kmem_cache_destroy(prereg_mapping_cache);
+}
+
+static u64 mapping_bytes(const struct prereg_mapping *mapping)
+{
+	return mapping->node.last - mapping->node.start + 1;
+}
+
+static struct prereg_mapping *
+mapping_first(struct prereg_container *container, u64 first, u64 last)
+{
+	struct interval_tree_node *node =
+		interval_tree_iter_first(&container->mappings, first, last);
+
+	if (!node)
+		return NULL;
+	return container_of(node, struct prereg_mapping, node);
+}
+
+/* Enter a mapping in the tree; its hardware entries exist. */
+static void mapping_insert(struct prereg_container *container,
+			   struct prereg_mapping *mapping)
+{
+	interval_tree_insert(&mapping->node, &container->mappings);
+	mapping->registration->mappings++;
+	container->nmappings++;
+	prereg_stat_add(PREREG_STAT_MAPPINGS, 1);
+	prereg_stat_add(PREREG_STAT_MAPPED_BYTES, mapping_bytes(mapping));
+}
+
+static void mapping_remove(struct prereg_container *container,
+			   struct prereg_mapping *mapping)
+{
+	interval_tree_remove(&mapping->node, &container->mappings);
+	mapping->registration->mappings--;
+	container->nmappings--;
+	prereg_stat_add(PREREG_STAT_MAPPINGS, -1);
+	prereg_stat_add(PREREG_STAT_MAPPED_BYTES,
+			-(long)mapping_bytes(mapping));
+}
+
+/* Change a mapping's range; the caller takes care of the hardware. */
+static void mapping_resize(struct prereg_container *container,
+			   struct prereg_mapping *mapping, u64 first, u64 last)
+{
+	mapping_remove(container, mapping);
+	mapping->offset += first - mapping->node.start;
+	mapping->node.start = first;
+	mapping->node.last = last;
+	mapping_insert(container, mapping);
+}
+
+static int mapping_enter(struct prereg_container *container,
+			 const struct prereg_mapping *mapping, u64 first,
+			 u64 last, bool interruptible)
+{
+	return prereg_hw_map(&container->hw, first,
+			     mapping->registration->region,
+			     mapping->offset + (first - mapping->node.start),
+			     last - first + 1, mapping->prot, interruptible);
+}
+
+static void mapping_lost(u64 first, u64 last)
+{
+	pr_warn_ratelimited("IOMMU out of memory for page tables: IOVA %#llx to %#llx is no longer mapped\n",
+			    first, last);
+}
+
+struct prereg_mapping *
+prereg_mapping_next(struct prereg_container *container,
+		    struct prereg_mapping *mapping)
+{
+	struct interval_tree_node *node;
+
+	if (!mapping)
+		return mapping_first(container, 0, U64_MAX);
+	node = interval_tree_iter_next(&mapping->node, 0, U64_MAX);
+	return node ? container_of(node, struct prereg_mapping, node) : NULL;
+}
+
+bool prereg_iova_mapped(struct prereg_container *container, u64 first,
+			u64 last)
+{
+	return mapping_first(container, first, last);
+}
+
+/*
+ * The largest range around the cut that one hardware page may cover: inside the
+ * mapping, as aligned as it is long, in IOVA as in memory.
+ */
+static bool mapping_block_at(struct prereg_container *container,
+			     const struct prereg_mapping *mapping, u64 cut,
+			     u64 *first, u64 *last)
+{
+	unsigned long pgsizes = prereg_hw_pgsizes(&container->hw);
+
+	for (; pgsizes; pgsizes &= ~BIT(__fls(pgsizes))) {
+		u64 bytes = BIT_ULL(__fls(pgsizes));
+
+		*first = round_down(cut, bytes);
+		*last = *first + bytes - 1;
+		if (*first == cut || *first < mapping->node.start ||
+		    *last > mapping->node.last)
+			continue;
+		if (prereg_region_is_block(mapping->registration->region,
+					   mapping->offset + (*first -
+					   mapping->node.start), bytes))
+			return true;
+	}
+	return false;
+}
+
+/* Replace the hardware page over [first, last] by entries that end at the cut. */
+static int mapping_break_block(struct prereg_container *container,
+			       struct prereg_mapping *mapping, u64 first,
+			       u64 cut, u64 last)
+{
+	struct prereg_hw *hw = &container->hw;
+	int ret;
+
+	prereg_hw_unmap(hw, first, last - first + 1, false);
+	prereg_hw_flush(hw);
+	ret = mapping_enter(container, mapping, first, cut - 1, false);
+	if (ret)
+		goto restore;
+	ret = mapping_enter(container, mapping, cut, last, false);
+	if (ret)
+		goto unmap_head;
+	return 0;
+
+unmap_head:
+	prereg_hw_unmap(hw, first, cut - first, false);
+	prereg_hw_flush(hw);
+restore:
+	if (mapping_enter(container, mapping, first, last, false))
+		return -ENOTRECOVERABLE;
+	return ret;
+}
+
+/*
+ * Make a mapping boundary at cut, if a mapping lies across it.
+ * Return: 0, -ENOMEM with nothing changed (but see OUT OF PAGE TABLES).
+ */
+static int mapping_cut(struct prereg_container *container, u64 cut)
+{
+	struct prereg_mapping *mapping, *tail;
+	u64 start, first, last, end;
+	int ret = 0;
+
+	mapping = cut ? mapping_first(container, cut, cut) : NULL;
+	if (!mapping || mapping->node.start == cut)
+		return 0;
+
+	tail = kmem_cache_alloc(prereg_mapping_cache, GFP_KERNEL);
+	if (!tail)
+		return -ENOMEM;
+
+	start = mapping->node.start;
+	end = mapping->node.last;
+	if (mapping_block_at(container, mapping, cut, &first, &last))
+		ret = mapping_break_block(container, mapping, first, cut, last);
+	else
+		first = last = cut;
+	if (ret && ret != -ENOTRECOVERABLE) {
+		kmem_cache_free(prereg_mapping_cache, tail);
+		return ret;
+	}
+
+	*tail = *mapping;
+	if (!ret) {
+		mapping_resize(container, mapping, start, cut - 1);
+		tail->offset += cut - start;
+		tail->node.start = cut;
+		mapping_insert(container, tail);
+		return 0;
+	}
+
+	/* [first, last] is lost; keep what is left and right of it. */
+	mapping_lost(first, last);
+	if (last < end) {
+		tail->offset += last + 1 - start;
+		tail->node.start = last + 1;
+		mapping_insert(container, tail);
+	} else {
+		kmem_cache_free(prereg_mapping_cache, tail);
+	}
+	if (start < first) {
+		mapping_resize(container, mapping, start, first - 1);
+	} else {
+		mapping_remove(container, mapping);
+		kmem_cache_free(prereg_mapping_cache, mapping);
+	}
+	return -ENOMEM;
+}
+
+/*
+ * Take all mappings of [first, last] out of the tree and the hardware, then
+ * flush. They go to @old, or are freed where that is NULL. container->lock
+ * keeps anybody from acting on it before the flush.
+ */
+static void mapping_revoke(struct prereg_container *container, u64 first,
+			   u64 last, struct rb_root_cached *old)
+{
+	struct prereg_mapping *mapping;
+	u64 range_first = 0, range_last = 0;
+	unsigned int ranges = 0;
+
+	while ((mapping = mapping_first(container, first, last))) {
+		mapping_remove(container, mapping);
+
+		/* Neighbours leave the hardware in one call. */
+		if (ranges && mapping->node.start == range_last + 1) {
+			range_last = mapping->node.last;
+		} else {
+			if (ranges)
+				prereg_hw_unmap(&container->hw, range_first,
+						range_last - range_first + 1,
+						ranges >= PREREG_SCATTERED);
+			range_first = mapping->node.start;
+			range_last = mapping->node.last;
+			ranges++;
+		}
+
+		if (old)
+			interval_tree_insert(&mapping->node, old);
+		else
+			kmem_cache_free(prereg_mapping_cache, mapping);
+		cond_resched();
+	}
+	if (!ranges)
+		return;
+	prereg_hw_unmap(&container->hw, range_first,
+			range_last - range_first + 1,
+			ranges >= PREREG_SCATTERED);
+	prereg_hw_flush(&container->hw);
+}
+
+void prereg_iova_revoke(struct prereg_container *container, u64 first,
+			u64 last)
+{
+	lockdep_assert_held(&container->lock);
+	mapping_revoke(container, first, last, NULL);
+}
+
+int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes)
+{
+	int ret;
+
+	lockdep_assert_held(&container->lock);
+
+	ret = mapping_cut(container, iova);
+	if (!ret)
+		ret = mapping_cut(container, iova + bytes);
+	if (!ret)
+		prereg_iova_revoke(container, iova, iova + bytes - 1);
+	return ret;
+}
+
+/* The next mapping that mapping_revoke() took away, out of its tree. */
+static struct prereg_mapping *mapping_pop(struct rb_root_cached *old)
+{
+	struct interval_tree_node *node =
+		interval_tree_iter_first(old, 0, U64_MAX);
+
+	if (!node)
+		return NULL;
+	interval_tree_remove(node, old);
+	return container_of(node, struct prereg_mapping, node);
+}
+
+static void mapping_restore(struct prereg_container *container,
+			    struct rb_root_cached *old)
+{
+	struct prereg_mapping *mapping;
+
+	while ((mapping = mapping_pop(old))) {
+		if (mapping_enter(container, mapping, mapping->node.start,
+				  mapping->node.last, false)) {
+			mapping_lost(mapping->node.start, mapping->node.last);
+			kmem_cache_free(prereg_mapping_cache, mapping);
+		} else {
+			mapping_insert(container, mapping);
+		}
+	}
+}
+
+int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
+		    unsigned long vaddr, int prot)
+{
+	struct rb_root_cached old = RB_ROOT_CACHED;
+	struct prereg_registration *registration;
+	struct prereg_mapping *mapping, *replaced;
+	u64 last = iova + bytes - 1;
+	int ret;
+
+	lockdep_assert_held(&container->lock);
+
+	registration = prereg_container_registration(container, vaddr);
+	if (!registration || bytes - 1 > registration->node.last - vaddr)
+		return -EINVAL;
+	if (!prereg_hw_usable(&container->hw, iova, last))
+		return -ENXIO;
+	if (container->nmappings >= READ_ONCE(mappings_max))
+		return -ENOSPC;
+
+	mapping = kmem_cache_alloc(prereg_mapping_cache, GFP_KERNEL);
+	if (!mapping)
+		return -ENOMEM;
+	mapping->node.start = iova;
+	mapping->node.last = last;
+	mapping->registration = registration;
+	mapping->offset = vaddr - registration->node.start;
+	mapping->prot = prot;
+
+	if (mapping_first(container, iova, last)) {
+		ret = mapping_cut(container, iova);
+		if (!ret)
+			ret = mapping_cut(container, last + 1);
+		if (ret)
+			goto free_mapping;
+		mapping_revoke(container, iova, last, &old);
+	}
+
+	if (prot & IOMMU_WRITE)
+		WRITE_ONCE(registration->region->written, true);
+	ret = mapping_enter(container, mapping, iova, last, true);
+	if (ret)
+		goto restore;
+	mapping_insert(container, mapping);
+	while ((replaced = mapping_pop(&old)))
+		kmem_cache_free(prereg_mapping_cache, replaced);
+	return 0;
+
+restore:
+	mapping_restore(container, &old);
+free_mapping:
+	kmem_cache_free(prereg_mapping_cache, mapping);
+	return ret;
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * owner: an mm with registered memory, and what happens when it ends.
+ *
+ * The mmu_notifier's release() is called by exit_mmap(), that is by whoever
+ * does the last mmput(): the exiting task, a task in execve() that leaves its
+ * old mm, or somebody who only looked into /proc/PID/ at that moment. It runs
+ * before the mm's memory is freed and does not care who holds mm_count (lazy
+ * TLB users, /proc/PID/mem) or any file descriptor.
+ */
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "prereg.h"
+
+static struct prereg_container *
+prereg_owner_first_container(struct prereg_owner *owner)
+{
+	struct prereg_container *container;
+
+	mutex_lock(&owner->lock);
+	container = list_first_entry_or_null(&owner->containers,
+					     struct prereg_container,
+					     owner_entry);
+	/* On the list it is not destroyed yet, so it has a reference. */
+	if (container)
+		kref_get(&container->ref);
+	mutex_unlock(&owner->lock);
+	return container;
+}
+
+#ifdef PREREG_DEBUG_PUT_FIRST
+/*
+ * What the kernel did in 2016: pages go back at exit while entries that name
+ * them live on until the file is closed. Built only to show that the dma
+ * test notices.
+ */
+static void prereg_owner_release(struct mmu_notifier *notifier,
+				 struct mm_struct *mm)
+{
+	struct prereg_owner *owner =
+		container_of(notifier, struct prereg_owner, notifier);
+	struct interval_tree_node *node;
+
+	for (node = interval_tree_iter_first(&owner->regions, 0, ULONG_MAX);
+	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX))
+		prereg_region_unpin(container_of(node, struct prereg_region,
+						 node));
+}
+#else
+/*
+ * The mm lost its last user: every mapping of its memory is revoked and
+ * flushed, then every page is put, before this returns.
+ *
+ * Who may run at this moment:
+ *  - a call of the owner's (REGISTER, MAP, ...): no. It would hold mm_users.
+ *  - a call of another process: it fails with EPERM under container->lock, or
+ *    it became the next owner after us. It never sees half of this.
+ *  - detach, the last close, VFIO's release by another process: tear-down under
+ *    container->lock. Whoever comes first does the work, the other one waits
+ *    for that lock and finds nothing left. A container leaves
+ *    owner->containers only after its registrations were put, so an empty
+ *    list means that nothing of this mm is pinned.
+ *  - attach by another process: replays mappings under container->lock, before
+ *    us (then we unmap them from the new domain too) or after us (none left).
+ *  - our own last prereg_owner_put(), from disown below or from another process:
+ *    the struct is freed after an SRCU period, which cannot end before the
+ *    SRCU section that calls us.
+ *
+ * Nobody waits for us while we wait: mmap_lock is not held here, and no holder of
+ * container->lock waits for this mm, its SRCU section or its exit.
+ */
+static void prereg_owner_release(struct mmu_notifier *notifier,
+				 struct mm_struct *mm)
+{
+	struct prereg_owner *owner =
+		container_of(notifier, struct prereg_owner, notifier);
+	struct prereg_container *container;
+
+	while ((container = prereg_owner_first_container(owner))) {
+		mutex_lock(&container->lock);
+		if (container->owner == owner)
+			prereg_container_disown(container);
+		mutex_unlock(&container->lock);
+		prereg_container_put(container);
+	}
+
+	WARN_ON(!RB_EMPTY_ROOT(&owner->regions.rb_root));
+}
+#endif
+
+static struct mmu_notifier *prereg_owner_alloc(struct mm_struct *mm)
+{
+	struct prereg_owner *owner;
+
+	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
+	if (!owner)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&owner->ref);
+	mmgrab(mm);
+	owner->mm = mm;
+	mutex_init(&owner->lock);
+	owner->regions = RB_ROOT_CACHED;
+	INIT_LIST_HEAD(&owner->containers);
+	init_waitqueue_head(&owner->pinned);
+	prereg_stat_add(PREREG_STAT_OWNERS, 1);
+	return &owner->notifier;
+}
+
+/* After an SRCU period, with bottom halves off. */
+static void prereg_owner_free(struct mmu_notifier *notifier)
+{
+	prereg_owner_drop(container_of(notifier, struct prereg_owner,
+				       notifier));
+}
+
+static const struct mmu_notifier_ops prereg_owner_ops = {
+	.release	= prereg_owner_release,
+	.alloc_notifier	= prereg_owner_alloc,
+	.free_notifier	= prereg_owner_free,
+};
+
+struct prereg_owner *prereg_owner_get_current(void)
+{
+	struct mm_struct *mm = current->mm;
+	struct mmu_notifier *notifier;
+
+	if (mmap_write_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+	notifier = mmu_notifier_get_locked(&prereg_owner_ops, mm);
+	mmap_write_unlock(mm);
+	if (IS_ERR(notifier))
+		return ERR_CAST(notifier);
+	return container_of(notifier, struct prereg_owner, notifier);
+}
+
+void prereg_owner_put(struct prereg_owner *owner)
+{
+	mmu_notifier_put(&owner->notifier);
+}
+
+void prereg_owner_hold(struct prereg_owner *owner)
+{
+	kref_get(&owner->ref);
+}
+
+static void prereg_owner_destroy(struct kref *ref)
+{
+	struct prereg_owner *owner =
+		container_of(ref, struct prereg_owner, ref);
+
+	mmdrop(owner->mm);
+	kfree(owner);
+	prereg_stat_add(PREREG_STAT_OWNERS, -1);
+}
+
+void prereg_owner_drop(struct prereg_owner *owner)
+{
+	kref_put(&owner->ref, prereg_owner_destroy);
+}
+
+int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
+{
+	int ret;
+
+	if (mmap_write_lock_killable(owner->mm))
+		return -EINTR;
+	ret = __account_locked_vm(owner->mm, npages, true, current,
+				  capable(CAP_IPC_LOCK));
+	mmap_write_unlock(owner->mm);
+	if (!ret)
+		prereg_stat_add(PREREG_STAT_CHARGED_PAGES, npages);
+	return ret;
+}
+
+/*
+ * mmap_lock is waited for without giving up: giving up would leave the charge
+ * for ever. That ends: no path of ours holds mmap_lock and waits for a prereg
+ * lock; and once mm_users is 0 only kernel helpers (the OOM reaper) take the
+ * lock, for as long as they make progress.
+ */
+void prereg_owner_uncharge(struct prereg_owner *owner, unsigned long npages)
+{
+	mmap_write_lock(owner->mm);
+	__account_locked_vm(owner->mm, npages, false, current, true);
+	mmap_write_unlock(owner->mm);
+	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -(long)npages);
+}

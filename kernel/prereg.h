@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vfio_prereg: a VFIO container backend that pins user memory once, maps only
+ * what is pinned, and gives every page back when its address space ends.
+ *
+ * OBJECTS
+ *
+ *	owner		An mm that registered memory. Embeds the mmu_notifier
+ *			whose release() runs at the mm's last mmput().
+ *	region		One registered range of an owner: pinned, charged to
+ *			RLIMIT_MEMLOCK, stored as physically contiguous runs.
+ *	container	An open VFIO container that chose this backend.
+ *	registration	A container's use of a region. Two containers of one
+ *			mm that register the same range share the region.
+ *	window		An IOVA range of a container that may be mapped.
+ *	mapping		IOVA range -> part of a region, with direction.
+ *	hw		The IOMMU entries behind a container (hw.h).
+ *
+ *	owner 1 --- n region 1 --- n registration n --- 1 container
+ *	owner 1 --- n container 1 --- n mapping n --- 1 registration
+ *
+ * INVARIANTS
+ *
+ *  1. Revoke, flush, put: a page is unpinned only after every IOMMU entry that
+ *     named it is gone and the IOTLB was flushed. Unpinning happens only in
+ *     prereg_region_put(), which requires that the registration has no
+ *     mapping left; a mapping dies only after prereg_hw_flush().
+ *  2. A mapping lies inside one registration. What the hw holds is exactly what
+ *     the mapping tree says, and no hardware page straddles two mappings.
+ *  3. Everything that adds to an owner (a pin, a charge, a region, a mapping) runs
+ *     with current->mm == owner->mm, so it holds mm_users. release() runs with
+ *     mm_users == 0. So nothing is ever added during or after release(); what
+ *     does run at the same time are tear-downs by other processes that hold
+ *     the container's or its groups' files, and they take container->lock.
+ *
+ * LOCKS, outermost first
+ *
+ *	container->lock	(mutex)	owner, registrations, mappings, windows, hw
+ *	owner->lock	(mutex)	regions and their users/state, containers
+ *	mm->mmap_lock		taken for charging and, inside gup, for pinning
+ *
+ * VFIO's own locks (group_lock, the container's group_lock) are outside of
+ * all of these. Pinning holds none of our locks: a kill, a close or another
+ * thread's MAP never waits for gigabytes being pinned. Unpinning on tear-down
+ * holds container->lock on purpose: whoever else must know that the pages
+ * went back (release(), the last close) waits for it there.
+ */
+#ifndef PREREG_H
+#define PREREG_H
+
+#include <linux/interval_tree.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/rcupdate.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include "hw.h"
+
+/* Addresses are unsigned long in the interval trees and u64 in the uAPI. */
+static_assert(sizeof(unsigned long) == sizeof(u64));
+
+/* ---- owner.c ---------------------------------------------------------- */
+
+/**
+ * struct prereg_owner - an mm with registered memory
+ * @notifier: its release() runs at the last mmput() of @mm
+ * @ref: keeps the struct (not the notifier) alive; held by the notifier and by
+ *	every region
+ * @mm: held with mmgrab(), so the charge can be given back after exit
+ * @lock: protects everything below
+ * @regions: prereg_region.node by user address, never overlapping
+ * @containers: prereg_container.owner_entry of the containers it owns
+ * @pinned: woken when a region leaves PREREG_REGION_PINNING
+ */
+struct prereg_owner {
+	struct mmu_notifier	notifier;
+	struct kref		ref;
+	struct mm_struct	*mm;
+	struct mutex		lock;
+	struct rb_root_cached	regions;
+	struct list_head	containers;
+	wait_queue_head_t	pinned;
+};
+
+/**
+ * prereg_owner_get_current - the owner object of current->mm, made if missing
+ *
+ * Context: no prereg lock held; takes mmap_lock for writing.
+ * Return: the owner with one notifier reference, to be returned with
+ * prereg_owner_put(); ERR_PTR of -ENOMEM, -EINTR (fatal signal).
+ */
+struct prereg_owner *prereg_owner_get_current(void);
+
+/* Return one notifier reference. Any context that may sleep, release() too. */
+void prereg_owner_put(struct prereg_owner *owner);
+
+/* Struct references, see prereg_owner.ref. */
+void prereg_owner_hold(struct prereg_owner *owner);
+void prereg_owner_drop(struct prereg_owner *owner);
+
+/**
+ * prereg_owner_charge - charge pages to the owner's RLIMIT_MEMLOCK
+ *
+ * Context: current->mm == owner->mm. Takes mmap_lock for writing.
+ * Return: 0, -ENOMEM above the limit (CAP_IPC_LOCK lifts it), -EINTR.
+ */
+int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages);
+
+/* The reverse; from any task, also after the mm's death. Cannot fail. */
+void prereg_owner_uncharge(struct prereg_owner *owner, unsigned long npages);
+
+/* ---- region.c --------------------------------------------------------- */
+
+/*
+ * A region is cut into segments of at most PREREG_SEGMENT_PAGES pages; within
+ * one a run is packed into 64 bits: first PFN << 16 | index of its first page.
+ * So memory scattered in single pages costs 8 bytes a page, memory backed by
+ * 2 MiB pages at most 8 bytes for each, plus 16 bytes a segment; and finding
+ * a page is an index and a binary search.
+ */
+#define PREREG_RUN_START_BITS	16
+#define PREREG_SEGMENT_PAGES	(1UL << PREREG_RUN_START_BITS)
+
+/**
+ * struct prereg_segment - part of a region
+ * @run: the only run, where @nruns is 1
+ * @runs: the runs in ascending order, where @nruns is more
+ * @nruns: number of runs
+ * @npages: number of pages
+ */
+struct prereg_segment {
+	union {
+		u64	run;
+		u64	*runs;
+	};
+	u32		nruns;
+	u32		npages;
+};
+
+enum prereg_region_state {
+	PREREG_REGION_PINNING,	/* its creator pins it; others wait */
+	PREREG_REGION_READY,
+	PREREG_REGION_FAILED,	/* not in the tree any more, waiters let go */
+};
+
+/**
+ * struct prereg_region - one registered range of an owner
+ * @node: in owner->regions; start and last byte of the user address range
+ * @owner: whose memory; holds a struct reference
+ * @users: registrations and waiters, under owner->lock
+ * @state: under owner->lock
+ * @npages: its length, charged as long as the region exists
+ * @written: a device may have written it: dirty the pages when unpinning.
+ *	Set without a lock, only ever to true, by whoever maps it for writing.
+ * @nsegments: how many @segments are filled, each with pinned pages
+ * @segments: allocated, or &@first where one is enough
+ * @first: see @segments
+ */
+struct prereg_region {
+	struct interval_tree_node	node;
+	struct prereg_owner		*owner;
+	unsigned int			users;
+	enum prereg_region_state	state;
+	unsigned long			npages;
+	bool				written;
+	u32				nsegments;
+	struct prereg_segment		*segments;
+	struct prereg_segment		first;
+};
+
+/**
+ * prereg_region_get - find or make the region of exactly this range
+ * @owner: the owner of current->mm
+ * @vaddr: start, page aligned
+ * @bytes: length, page aligned, not 0; vaddr + bytes does not wrap
+ *
+ * A new region is charged and pinned for writing, in batches between which a
+ * fatal signal is noticed.
+ *
+ * Context: current->mm == owner->mm, no prereg lock held. Sleeps.
+ * Return: the region with one more user, or ERR_PTR:
+ * -EINVAL overlaps another region; -EFAULT not (writable) user memory, or a hole;
+ * -ENOMEM limit or memory; -EINTR fatal signal; -EOPNOTSUPP cannot be pinned
+ * for long (fs-DAX). On an error nothing is pinned or charged.
+ */
+struct prereg_region *prereg_region_get(struct prereg_owner *owner,
+					unsigned long vaddr,
+					unsigned long bytes);
+
+/**
+ * prereg_region_put - drop one user; the last one unpins and uncharges
+ *
+ * The caller has revoked and flushed every mapping that it made of the region.
+ * Context: sleeps; may be called with container->lock held, also from release().
+ * Cannot fail, allocates nothing.
+ */
+void prereg_region_put(struct prereg_region *region);
+
+/* Unpin the pages now, keep region and charge; for the debug build only. */
+void prereg_region_unpin(struct prereg_region *region);
+
+/* Bytes of memory the region's bookkeeping takes. */
+size_t prereg_region_footprint(const struct prereg_region *region);
+
+/**
+ * struct prereg_cursor - walks a region's physical memory
+ * @region: a region in state READY
+ * @segment: index of the segment at @offset
+ * @run: index of the run in it
+ * @offset: byte offset in the region
+ */
+struct prereg_cursor {
+	const struct prereg_region	*region;
+	u32				segment;
+	u32				run;
+	u64				offset;
+};
+
+/* Point at a byte of the region; O(log runs of a segment). */
+void prereg_cursor_init(struct prereg_cursor *cursor,
+			const struct prereg_region *region, u64 offset);
+
+/**
+ * prereg_cursor_next - take the physically contiguous stretch at the cursor
+ * @cursor: advanced behind the stretch
+ * @max: at most this many bytes, not 0, inside the region
+ * @phys: out: physical address of its first byte
+ *
+ * Return: its length in bytes. Two stretches in a row may be contiguous too,
+ * where a segment ends.
+ */
+u64 prereg_cursor_next(struct prereg_cursor *cursor, u64 max,
+		       phys_addr_t *phys);
+
+/* Is [offset, offset + bytes) one piece of physical memory aligned to bytes? */
+bool prereg_region_is_block(const struct prereg_region *region, u64 offset,
+			    u64 bytes);
+
+/* ---- container.c ------------------------------------------------------ */
+
+#define PREREG_WINDOWS_MAX	2
+
+/**
+ * struct prereg_window - an IOVA range that may be mapped
+ * @start: its first IOVA
+ * @last: its last IOVA
+ * @page_shift: log2 of the granularity of MAP and UNMAP; 0: slot not in use
+ */
+struct prereg_window {
+	u64	start;
+	u64	last;
+	u8	page_shift;
+};
+
+/**
+ * struct prereg_registration - a container's use of a region
+ * @node: in container->registrations, same range as the region's
+ * @region: holds one user
+ * @mappings: mappings of this container into the region
+ */
+struct prereg_registration {
+	struct interval_tree_node	node;
+	struct prereg_region		*region;
+	unsigned long			mappings;
+};
+
+/**
+ * struct prereg_container - an open VFIO container that chose this backend
+ * @id: what VFIO holds as iommu_data; never used again, see container.c
+ * @ref: VFIO holds one until its release(), every call under way one
+ * @rcu: frees it after lookups by @id are over
+ * @lock: protects everything below
+ * @dead: VFIO released it; calls still under way answer -ENODEV
+ * @may_map: the owner has registered memory at least once
+ * @owner: whose memory it maps, or NULL; holds one notifier reference
+ * @owner_entry: in owner->containers, under owner->lock
+ * @registrations: prereg_registration.node by user address
+ * @mappings: prereg_mapping.node by IOVA
+ * @nmappings: how many
+ * @windows: the slots, by prereg_window.page_shift in use or not
+ * @hw: IOMMU entries and attached groups
+ */
+struct prereg_container {
+	unsigned long		id;
+	struct kref		ref;
+	struct rcu_head		rcu;
+	struct mutex		lock;
+	bool			dead;
+	bool			may_map;
+	struct prereg_owner	*owner;
+	struct list_head	owner_entry;
+	struct rb_root_cached	registrations;
+	struct rb_root_cached	mappings;
+	unsigned long		nmappings;
+	struct prereg_window	windows[PREREG_WINDOWS_MAX];
+	struct prereg_hw	hw;
+};
+
+/* Make a container; ERR_PTR(-ENOMEM). Its id goes to VFIO as iommu_data. */
+struct prereg_container *prereg_container_create(void);
+
+/*
+ * VFIO lets go of the container: revoke, put, and answer -ENODEV from now on.
+ * Drops the reference prereg_container_create() returned.
+ */
+void prereg_container_destroy(struct prereg_container *container);
+
+/* Look a container up by id; NULL if it is gone. Pairs with _put(). */
+struct prereg_container *prereg_container_get(unsigned long id);
+void prereg_container_put(struct prereg_container *container);
+
+/* Wait until every container is freed; for module exit. */
+void prereg_containers_wait(void);
+
+/**
+ * prereg_container_lock - lock for a call of current's
+ *
+ * Return: 0 with container->lock held, or, unlocked: -EINTR fatal signal,
+ * -ENODEV the container is dead, -EPERM another mm owns it.
+ */
+int prereg_container_lock(struct prereg_container *container);
+void prereg_container_unlock(struct prereg_container *container);
+
+/**
+ * prereg_container_claim - make owner the container's owner
+ * @owner: the owner of current->mm, with one notifier reference that the
+ *	container takes over if it had no owner
+ *
+ * Context: container->lock held through prereg_container_lock().
+ * Return: whether the reference was taken over.
+ */
+bool prereg_container_claim(struct prereg_container *container,
+			    struct prereg_owner *owner);
+
+/*
+ * Revoke all mappings, flush, drop all registrations and forget the owner.
+ * Context: container->lock held; in any task, also the owner's release().
+ * Cannot fail, allocates nothing.
+ */
+void prereg_container_disown(struct prereg_container *container);
+
+/**
+ * prereg_container_register - register memory of current->mm
+ * Arguments and errors are prereg_region_get()'s, and -EBUSY: exactly this range
+ * is registered in this container already; -EPERM, -ENODEV, see
+ * prereg_container_lock().
+ */
+int prereg_container_register(struct prereg_container *container,
+			      unsigned long vaddr, unsigned long bytes);
+
+/**
+ * prereg_container_unregister - the reverse
+ * Return: 0; -ENOENT no such registration, -EBUSY still mapped, -EPERM no owner
+ * or another one; -ENODEV, -EINTR.
+ */
+int prereg_container_unregister(struct prereg_container *container,
+				unsigned long vaddr, unsigned long bytes);
+
+/* The registration that holds vaddr, or NULL. container->lock held. */
+struct prereg_registration *
+prereg_container_registration(struct prereg_container *container,
+			      unsigned long vaddr);
+
+/* ---- window.c --------------------------------------------------------- */
+
+/* The default window, made with the first group: [0, 2 GiB), 4 KiB pages. */
+#define PREREG_WINDOW_DEFAULT_BYTES	(2ULL << 30)
+/* Where the second window starts, unless the first reaches further. */
+#define PREREG_WINDOW_SECOND_START	0x1000000000ULL
+
+/* All of window.c: container->lock held. */
+
+/* Make the default window. */
+void prereg_window_init(struct prereg_container *container);
+
+/* The window that holds iova, or NULL. */
+struct prereg_window *prereg_window_find(struct prereg_container *container,
+					 u64 iova);
+
+/* Page sizes a window may have, as a bitmap of powers of two. */
+u64 prereg_window_pgsizes(struct prereg_container *container);
+
+/**
+ * prereg_window_create - open a window
+ * @page_shift: log2 of its granularity, one of prereg_window_pgsizes()
+ * @bytes: its size, a power of two, at least one page
+ * @start: out: its first IOVA
+ *
+ * Reserved IOVAs and IOVAs behind the IOMMU's aperture are holes in it.
+ * Return: 0; -EINVAL page_shift or size; -ENOSPC both slots in use, or no room
+ * beside the other window.
+ */
+int prereg_window_create(struct prereg_container *container, u32 page_shift,
+			 u64 bytes, u64 *start);
+
+/* Unmap what is mapped in it and close it; -EINVAL: no window starts there. */
+int prereg_window_remove(struct prereg_container *container, u64 start);
+
+/* ---- mapping.c -------------------------------------------------------- */
+
+/**
+ * struct prereg_mapping - IOVA range -> part of a registered region
+ * @node: in container->mappings, first and last IOVA
+ * @registration: what it maps; counted in its @mappings
+ * @offset: byte offset in the region
+ * @prot: IOMMU_READ, IOMMU_WRITE
+ */
+struct prereg_mapping {
+	struct interval_tree_node	node;
+	struct prereg_registration	*registration;
+	u64				offset;
+	int				prot;
+};
+
+/* All of mapping.c but init/exit: container->lock held. */
+
+/**
+ * prereg_iova_map - map registered memory
+ * @iova: first IOVA
+ * @bytes: length, not 0; iova + bytes does not wrap
+ * @vaddr: user address; as iova and bytes a multiple of the IOMMU's page
+ * @prot: IOMMU_READ | IOMMU_WRITE, at least one
+ *
+ * Existing mappings in the range are replaced.
+ * Return: 0; -EINVAL not registered or over the registration's end; -ENXIO
+ * reserved or behind the aperture; -ENOSPC mappings_max; -ENOMEM; -EINTR.
+ * On an error nothing changed, see "OUT OF PAGE TABLES" in mapping.c.
+ */
+int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
+		    unsigned long vaddr, int prot);
+
+/**
+ * prereg_iova_unmap - unmap whatever is mapped in a range, then flush
+ * Return: 0, -ENOMEM: a mapping had to be split and could not be.
+ */
+int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes);
+
+/* Unmap everything in [first, last] and flush. Cannot fail, allocates nothing.
+ * No mapping straddles first or last.
+ */
+void prereg_iova_revoke(struct prereg_container *container, u64 first,
+			u64 last);
+
+/* Is anything mapped in [first, last]? */
+bool prereg_iova_mapped(struct prereg_container *container, u64 first,
+			u64 last);
+
+/* Walk the mappings in IOVA order: NULL, then the previous one. */
+struct prereg_mapping *
+prereg_mapping_next(struct prereg_container *container,
+		    struct prereg_mapping *mapping);
+
+int prereg_mapping_cache_init(void);
+void prereg_mapping_cache_exit(void);
+
+/* ---- spapr_v2.c ------------------------------------------------------- */
+
+/* The ioctls of container type VFIO_SPAPR_TCE_v2_IOMMU. */
+long prereg_spapr_v2_ioctl(struct prereg_container *container,
+			   unsigned int cmd, unsigned long arg);
+
+/* ---- stats.c ---------------------------------------------------------- */
+
+enum prereg_stat {
+	PREREG_STAT_CONTAINERS,
+	PREREG_STAT_OWNERS,
+	PREREG_STAT_REGIONS,
+	PREREG_STAT_PINNED_PAGES,
+	PREREG_STAT_CHARGED_PAGES,
+	PREREG_STAT_MAPPINGS,
+	PREREG_STAT_MAPPED_BYTES,
+	PREREG_STAT_BOOKKEEPING_BYTES,
+	PREREG_STATS
+};
+
+extern atomic_long_t prereg_stats[PREREG_STATS];
+
+static inline void prereg_stat_add(enum prereg_stat stat, long value)
+{
+	atomic_long_add(value, &prereg_stats[stat]);
+}
+
+/* <debugfs>/vfio_prereg/stats: one "name value" a line. */
+void prereg_stats_init(void);
+void prereg_stats_exit(void);
+
+#endif
