@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's root: busybox, our programs, the modules in the order to load them."""
+import gzip
+import lzma
+import os
+import shutil
+import stat
+
+from .target import TOP, Problem
+
+VM = os.path.join(TOP, "tests", "vm")
+VARIANTS = ("", "put-first", "wrong-layout")
+
+
+class Cpio:
+    """Writes a newc archive; needs neither root nor a cpio program."""
+
+    def __init__(self, path):
+        self.out = open(path, "wb")
+        self.ino = 0
+        self.made = {""}
+
+    def entry(self, name, mode, data=b"", rdev=(0, 0)):
+        """Adds NAME (no leading slash) with MODE (type and permissions), and its folders."""
+        parent = os.path.dirname(name)
+        if parent not in self.made:
+            self.entry(parent, stat.S_IFDIR | 0o755)
+        if stat.S_ISDIR(mode):
+            self.made.add(name)
+        self.ino += 1
+        fields = (self.ino, mode, 0, 0, 1, 0, len(data), 0, 0, rdev[0], rdev[1], len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        self.out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
+
+    def file(self, name, path, mode=None):
+        """Adds the host's file PATH as NAME, unpacked if it is an .xz or .gz module."""
+        opener = {".xz": lzma.open, ".gz": gzip.open}.get(os.path.splitext(path)[1], open)
+        with opener(path, "rb") as data:
+            mode = os.stat(path).st_mode & 0o777 if mode is None else mode
+            self.entry(name, stat.S_IFREG | mode, data.read())
+
+    def close(self):
+        """Ends the archive."""
+        self.entry("TRAILER!!!", 0)
+        self.out.close()
+
+
+def build(target, path, extra=()):
+    """Writes the initramfs of TARGET to PATH. EXTRA: (host path, guest path) of more files."""
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise Problem("busybox is missing; run \"scripts/setup vm\" as root.")
+    archive = Cpio(path)
+    for folder in ("proc", "sys", "dev", "tmp", "out", "bin", "m", "t"):
+        archive.entry(folder, stat.S_IFDIR | 0o755)
+    archive.entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1))
+    archive.file("bin/busybox", busybox, 0o755)
+    archive.file("init", os.path.join(VM, "init"), 0o755)
+
+    modules, builtin = target.modules(), target.builtin()
+    order = []
+    for name in target.words("BASE_MODULES") + target.words("EXTRA_MODULES"):
+        if name in modules:
+            archive.file("m/%s.ko" % name, modules[name], 0o644)
+            if name in target.words("BASE_MODULES"):
+                order.append(name)
+        elif name not in builtin:
+            raise Problem("kernel %s has no module %s; targets/%s names it."
+                          % (target.kver, name, target.name))
+    archive.entry("m/base.list", stat.S_IFREG | 0o644, "".join(n + "\n" for n in order).encode())
+    for variant in VARIANTS:
+        module = os.path.join(target.out, variant, "vfio_prereg.ko")
+        if os.path.exists(module):
+            archive.file(os.path.normpath(os.path.join("m", variant, "vfio_prereg.ko")), module, 0o644)
+
+    for source, folder in ((os.path.join(target.out, "guest"), "bin"), (os.path.join(VM, "guest"), "t")):
+        for name in sorted(os.listdir(source)) if os.path.isdir(source) else ():
+            program = os.path.join(source, name)
+            if os.path.isfile(program) and os.access(program, os.X_OK):
+                archive.file("%s/%s" % (folder, name), program, 0o755)
+    for source, guest in extra:
+        archive.file(guest.lstrip("/"), source)
+    archive.close()

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Test results: reads TAP, adds up, prints."""
+import re
+
+PASS, FAIL, SKIP = "pass", "FAIL", "skip"
+RESULT = re.compile(r"(not )?ok\b *(\d+)? *-? *(.*?)(?: *# *(skip|todo)\S* *(.*))?$", re.I)
+PLAN = re.compile(r"1\.\.(\d+)(?: *# *(.*))?$")
+
+
+class Tap:
+    """Reads the TAP lines of one program as they come.
+
+    feed() returns (verdict, test name, reason, diagnostics before it) for a line that is a result,
+    None for others; end() returns what is wrong with the whole, as sentences.
+    """
+
+    def __init__(self):
+        self.plan = None
+        self.count = 0
+        self.failed = 0
+        self.wrong = []
+        self.notes = []
+        self.last = ""
+
+    def feed(self, line):
+        """One line of output, without its newline."""
+        plan, result = PLAN.match(line), RESULT.match(line)
+        if plan:
+            if self.plan is not None:
+                self.wrong.append("it printed two plans")
+            self.plan = int(plan.group(1))
+            if self.plan == 0 and self.count == 0:
+                return (SKIP, "all", plan.group(2) or "no reason given", [])
+        elif result:
+            return self._result(*result.groups())
+        elif line.startswith("Bail out!"):
+            self.wrong.append("it gave up: " + line[len("Bail out!"):].strip())
+        elif line.strip() and not line.startswith("TAP version"):
+            self.notes.append(line)
+        return None
+
+    def _result(self, bad, number, name, word, reason):
+        self.count += 1
+        if number and int(number) != self.count:
+            self.wrong.append("test number %s came where %d was due" % (number, self.count))
+        notes, self.notes = self.notes, []
+        self.last = name or "test %d" % self.count
+        if bad:
+            self.failed += 1
+            return (FAIL, self.last, "", notes)
+        if word and word.lower() == "skip":
+            return (SKIP, self.last, reason or "no reason given", notes)
+        if word:
+            self.wrong.append("\"%s\" is marked %s, which proves nothing" % (self.last, word))
+        return (PASS, self.last, "", notes)
+
+    def end(self, status):
+        """What is wrong with the program as a whole, given its exit STATUS."""
+        wrong = list(self.wrong)
+        if self.plan is None and self.count == 0:
+            wrong.append("it printed no test result")
+        elif self.plan is None:
+            wrong.append("it stopped without a plan after \"%s\"" % self.last)
+        elif self.plan != self.count:
+            wrong.append("%d tests were planned, %d ran, the last was \"%s\""
+                         % (self.plan, self.count, self.last))
+        if status > 128:
+            wrong.append("signal %d ended it after \"%s\"" % (status - 128, self.last))
+        elif status and not self.failed:
+            wrong.append("it exited with status %d though no test failed" % status)
+        elif not status and self.failed:
+            wrong.append("it exited with status 0 though a test failed")
+        return wrong
+
+
+class Totals:
+    """Counts results and prints them, a line each."""
+
+    def __init__(self):
+        self.results = []
+
+    def add(self, suite, verdict, name, reason="", notes=()):
+        """Counts one result and prints it, with what the test said where it failed."""
+        self.results.append({"suite": suite, "verdict": verdict, "name": name, "reason": reason})
+        print("  %s  %s: %s%s" % (verdict, suite, name, " (%s)" % reason if reason else ""), flush=True)
+        if verdict == FAIL:
+            for note in list(notes)[-40:]:
+                print("        " + note, flush=True)
+
+    def number(self, verdict):
+        """How many results have this verdict."""
+        return sum(1 for result in self.results if result["verdict"] == verdict)
+
+    def line(self):
+        """N passed, N failed[, N skipped]"""
+        text = "%d passed, %d failed" % (self.number(PASS), self.number(FAIL))
+        return text + (", %d skipped" % self.number(SKIP) if self.number(SKIP) else "")

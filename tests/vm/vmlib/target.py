@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a target (a file in targets/) says and what its build directory holds."""
+import os
+import shlex
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
+
+
+class Problem(Exception):
+    """Something the user can mend; its text is one sentence that says how."""
+
+
+def settings(name):
+    """The KEY=value lines of targets/NAME as a dict."""
+    values = {}
+    path = os.path.join(TOP, "targets", name)
+    if "/" in name or not os.path.isfile(path):
+        raise Problem("there is no target \"%s\"; the files in targets/ are the targets." % name)
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            for word in shlex.split(line, comments=True):
+                key, _, value = word.partition("=")
+                values[key] = value
+    return values
+
+
+class Target:
+    """A target's settings and build directory.
+
+    out       build/NAME: vmlinuz, modules/, kver, vfio_prereg.ko, guest/
+    kver      release of the kernel, e.g. 6.1.0-56-amd64
+    """
+
+    def __init__(self, name, out=None):
+        self.name = name
+        self.set = settings(name)
+        self.out = out or os.path.join(TOP, "build", name)
+        try:
+            with open(os.path.join(self.out, "kver"), encoding="utf-8") as kver:
+                self.kver = kver.read().strip()
+        except FileNotFoundError:
+            raise Problem("%s holds no kernel yet; run \"make module TARGET=%s\"."
+                          % (os.path.relpath(self.out, TOP), name)) from None
+
+    def words(self, key):
+        """Setting KEY as a list of words; [] if the target has none."""
+        return shlex.split(self.set.get(key, ""))
+
+    def modules(self):
+        """{module name: path} of the kernel's module tree."""
+        tree = os.path.join(self.out, "modules", self.kver, "kernel")
+        found = {}
+        for where, _, files in os.walk(tree):
+            for name in files:
+                base, dot, suffix = name.partition(".ko")
+                if dot and suffix in ("", ".xz", ".gz"):
+                    found[base] = os.path.join(where, name)
+        return found
+
+    def builtin(self):
+        """Names of what would be modules but is built into the kernel."""
+        path = os.path.join(self.out, "modules", self.kver, "modules.builtin")
+        if not os.path.exists(path):
+            return set()
+        with open(path, encoding="utf-8") as lines:
+            return {os.path.basename(line.strip())[:-len(".ko")] for line in lines}
