@@ -153,6 +153,10 @@ int suite_main(int argc, char **argv, const struct suite *suite)
 			return 2;
 		}
 	}
+	if (suite->apply_options && !suite->apply_options()) {
+		usage(suite);
+		return 2;
+	}
 	tap_init();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (suite_own_backend && meter_stats_read(&stats)) {

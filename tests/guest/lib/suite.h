@@ -31,6 +31,8 @@ struct suite {
 	size_t n_tests;
 	const struct suite_option *options;
 	size_t n_options;
+	/* Called once the options are parsed; false: they make no sense. May be NULL. */
+	bool (*apply_options)(void);
 };
 
 /* Counters of vfio_prereg are judged after every test; off for another backend. */

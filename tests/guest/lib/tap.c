@@ -57,7 +57,7 @@ static void TAP_PRINTF(2, 3) tap_line(const char *prefix, const char *fmt, ...)
 	va_end(ap);
 }
 
-void tap_init(void)
+void tap_init_child(void)
 {
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -65,6 +65,11 @@ void tap_init(void)
 		tap_line("", "Bail out! no memory for the test's counters");
 		_exit(1);
 	}
+}
+
+void tap_init(void)
+{
+	tap_init_child();
 	tap_line("", "TAP version 13");
 }
 

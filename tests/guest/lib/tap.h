@@ -21,6 +21,8 @@
 
 /* Writes the version line. Call once, before anything else here. */
 void tap_init(void);
+/* For a program that a test executes: counters of its own, no version line. */
+void tap_init_child(void);
 /* Writes the plan; returns the exit status: 0 when nothing failed, else 1. */
 int tap_finish(void);
 
