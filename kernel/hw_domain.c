@@ -29,6 +29,11 @@ module_param(allow_unsafe_interrupts, bool, 0644);
 MODULE_PARM_DESC(allow_unsafe_interrupts,
 		 "Allow devices whose interrupts are not isolated. Default N");
 
+static bool share_domains = true;
+module_param(share_domains, bool, 0644);
+MODULE_PARM_DESC(share_domains,
+		 "Let groups of a container share page tables where they can; N serves tests. Default Y");
+
 /**
  * struct prereg_group - an attached group
  * @entry: in domain->groups
@@ -381,7 +386,7 @@ static bool hw_conflicts(struct prereg_container *container,
 static bool domain_matches(const struct prereg_domain *d,
 			   const struct prereg_domain *new)
 {
-	return d->domain->ops == new->domain->ops &&
+	return share_domains && d->domain->ops == new->domain->ops &&
 	       d->domain->pgsize_bitmap == new->domain->pgsize_bitmap &&
 	       d->domain->geometry.aperture_start ==
 	       new->domain->geometry.aperture_start &&

@@ -211,8 +211,6 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	end = mapping->node.last;
 	if (mapping_block_at(container, mapping, cut, &first, &last))
 		ret = mapping_break_block(container, mapping, first, cut, last);
-	else
-		first = last = cut;
 	if (ret && ret != -ENOTRECOVERABLE) {
 		kmem_cache_free(prereg_mapping_cache, tail);
 		return ret;

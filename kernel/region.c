@@ -255,9 +255,9 @@ static int prereg_region_populate(struct prereg_region *region)
 	mutex_lock(&owner->lock);
 	if (ret) {
 		interval_tree_remove(&region->node, &owner->regions);
-		region->state = PREREG_REGION_FAILED;
+		smp_store_release(&region->state, PREREG_REGION_FAILED);
 	} else {
-		region->state = PREREG_REGION_READY;
+		smp_store_release(&region->state, PREREG_REGION_READY);
 		prereg_stat_add(PREREG_STAT_REGIONS, 1);
 		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 				prereg_region_footprint(region));
@@ -295,6 +295,16 @@ void prereg_region_put(struct prereg_region *region)
 		prereg_owner_uncharge(owner, region->npages);
 	}
 	prereg_region_free(region);
+}
+
+/*
+ * Without owner->lock, for a user of the region. Pairs with the release in
+ * prereg_region_populate(): who sees READY sees the segments.
+ */
+static enum prereg_region_state
+prereg_region_state(const struct prereg_region *region)
+{
+	return smp_load_acquire(&region->state);
 }
 
 struct prereg_region *prereg_region_get(struct prereg_owner *owner,
@@ -340,13 +350,12 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 		mutex_unlock(&owner->lock);
 		ret = 0;
 		if (state == PREREG_REGION_PINNING) {
-			ret = wait_event_killable(owner->pinned,
-				READ_ONCE(region->state) !=
-				PREREG_REGION_PINNING);
-			if (ret)
+			if (wait_event_killable(owner->pinned,
+						prereg_region_state(region) !=
+						PREREG_REGION_PINNING))
 				ret = -EINTR;
 		}
-		if (!ret && READ_ONCE(region->state) == PREREG_REGION_READY) {
+		if (!ret && prereg_region_state(region) == PREREG_REGION_READY) {
 			prereg_region_free(new);
 			return region;
 		}
