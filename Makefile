@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The commands of vfio-prereg; "make help" lists them. What they do is in scripts/ and tests/.
+# The commands of vfio-prereg; "make help" lists them. What they do is in scripts/, tests/, demo/, bench/.
 
 TARGET ?= amd64-6.1
 export TARGET
@@ -12,11 +12,12 @@ MAKEFLAGS += --no-print-directory
 help:
 	@scripts/help
 
-# The three modules are the one to use and two broken on purpose, which the tests want to see fail.
+# build/TARGET/vfio_prereg.ko, and beside it the kernel it was built for.
 .PHONY: module
 module: kernel-packages
 	@scripts/build-module $(TARGET)
 
+# Modules broken on purpose, which the tests want to see fail.
 .PHONY: variants
 variants: kernel-packages
 	@scripts/build-module $(TARGET) --variant put-first
@@ -27,6 +28,37 @@ kernel-packages:
 	@scripts/setup build
 	@scripts/fetch-kernel $(TARGET)
 
+# The static test programs of the guest.
+.PHONY: guest-programs
+guest-programs:
+	@scripts/setup guest
+	@$(MAKE) -s -C tests/guest OUT=$(CURDIR)/build/$(TARGET)/guest
+
+.PHONY: check
+check:
+	@scripts/setup build guest vm unit style
+	@tests/check $(TARGET)
+
+.PHONY: check-debug
+check-debug:
+	@scripts/setup build guest vm debug
+	@tests/check-debug $(TARGET)
+
+.PHONY: demo
+demo:
+	@scripts/setup build guest vm demo
+	@demo/run $(TARGET)
+
+.PHONY: bench
+bench:
+	@scripts/setup build guest vm demo
+	@bench/run $(TARGET)
+
+.PHONY: install
+install: module
+	@scripts/install $(TARGET)
+
+# Downloads (build/cache) stay.
 .PHONY: clean
 clean:
 	rm -rf $(filter-out build/cache,$(wildcard build/*))

@@ -4,6 +4,7 @@
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$TOP/build
+# shellcheck disable=SC2034 # used by the scripts that source this file
 CACHE=$BUILD/cache
 
 # say TEXT: progress, one line on standard output.
@@ -20,6 +21,9 @@ load_target() {
 	esac
 	[ -f "$TOP/targets/$TARGET" ] ||
 		die "there is no target \"$TARGET\"; TARGET is one of: $(list_targets)."
+	# Not from the environment: what the file does not set is empty.
+	# shellcheck disable=SC2034 # used by the scripts that source this file
+	ARCH='' RELEASE='' META='' KBUILD='' SOURCE=''
 	# shellcheck source=/dev/null
 	. "$TOP/targets/$TARGET"
 	# shellcheck disable=SC2034 # used by the scripts that source this file
