@@ -107,6 +107,13 @@ void prereg_container_destroy(struct prereg_container *container)
 	prereg_container_put(container);
 }
 
+bool prereg_container_is_foreign(const struct prereg_container *container)
+{
+	const struct mm_struct *mm = READ_ONCE(container->owner_mm);
+
+	return mm && mm != current->mm;
+}
+
 int prereg_container_lock(struct prereg_container *container)
 {
 	int ret = 0;
@@ -115,7 +122,7 @@ int prereg_container_lock(struct prereg_container *container)
 		return -EINTR;
 	if (container->dead)
 		ret = -ENODEV;
-	else if (container->owner && container->owner->mm != current->mm)
+	else if (prereg_container_is_foreign(container))
 		ret = -EPERM;
 	if (ret)
 		mutex_unlock(&container->lock);
@@ -143,6 +150,7 @@ bool prereg_container_claim(struct prereg_container *container,
 	list_add(&container->owner_entry, &owner->containers);
 	mutex_unlock(&owner->lock);
 	container->owner = owner;
+	WRITE_ONCE(container->owner_mm, owner->mm);
 	return true;
 }
 
@@ -196,7 +204,8 @@ void prereg_container_disown(struct prereg_container *container)
 	list_del(&container->owner_entry);
 	mutex_unlock(&owner->lock);
 	container->owner = NULL;
-	container->may_map = false;
+	WRITE_ONCE(container->owner_mm, NULL);
+	WRITE_ONCE(container->may_map, false);
 	prereg_owner_put(owner);
 }
 
@@ -266,7 +275,7 @@ int prereg_container_register(struct prereg_container *container,
 	interval_tree_insert(&registration->node, &container->registrations);
 	prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES, sizeof(*registration));
 	claimed = prereg_container_claim(container, owner);
-	container->may_map = true;
+	WRITE_ONCE(container->may_map, true);
 	prereg_container_unlock(container);
 	if (!claimed)
 		prereg_owner_put(owner);

@@ -277,6 +277,7 @@ struct prereg_registration {
  * @dead: VFIO released it; calls still under way answer -ENODEV
  * @may_map: the owner has registered memory at least once
  * @owner: whose memory it maps, or NULL; holds one notifier reference
+ * @owner_mm: its mm, only to be compared; may be read without @lock
  * @owner_entry: in owner->containers, under owner->lock
  * @registrations: prereg_registration.node by user address
  * @mappings: prereg_mapping.node by IOVA
@@ -292,6 +293,7 @@ struct prereg_container {
 	bool			dead;
 	bool			may_map;
 	struct prereg_owner	*owner;
+	struct mm_struct	*owner_mm;
 	struct list_head	owner_entry;
 	struct rb_root_cached	registrations;
 	struct rb_root_cached	mappings;
@@ -315,6 +317,12 @@ void prereg_container_put(struct prereg_container *container);
 
 /* Wait until every container is freed; for module exit. */
 void prereg_containers_wait(void);
+
+/*
+ * Does another mm own the container? Without lock, so a stranger is told before
+ * anything else about its call; prereg_container_lock() decides.
+ */
+bool prereg_container_is_foreign(const struct prereg_container *container);
 
 /**
  * prereg_container_lock - lock for a call of current's

@@ -84,7 +84,7 @@ static int spapr_unregister(struct prereg_container *container,
 {
 	const struct vfio_iommu_spapr_register_memory *memory = &arg->memory;
 
-	if (!READ_ONCE(container->owner))
+	if (!READ_ONCE(container->owner_mm))
 		return -EPERM;
 	if (memory->flags || !PAGE_ALIGNED(memory->vaddr | memory->size))
 		return -EINVAL;
@@ -286,7 +286,6 @@ long prereg_spapr_v2_ioctl(struct prereg_container *container,
 	const struct prereg_call *call = NULL;
 	union prereg_arg param;
 	size_t i;
-	int ret;
 
 	for (i = 0; i < ARRAY_SIZE(prereg_calls); i++)
 		if (prereg_calls[i].cmd == cmd)
@@ -294,12 +293,8 @@ long prereg_spapr_v2_ioctl(struct prereg_container *container,
 	if (!call)
 		return -ENOTTY;
 
-	/* A stranger learns nothing about its argument. */
-	ret = prereg_container_lock(container);
-	if (ret)
-		return ret;
-	prereg_container_unlock(container);
-
+	if (prereg_container_is_foreign(container))
+		return -EPERM;
 	if (copy_from_user(&param, user, call->minsz))
 		return -EFAULT;
 	if (param.argsz < call->minsz)
