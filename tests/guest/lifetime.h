@@ -6,9 +6,8 @@
 #include <stdbool.h>
 
 #include "proc.h"
-#include "vfio.h"
+#include "rig.h"
 
-#define TYPE7 VFIO_SPAPR_TCE_v2_IOMMU
 
 extern long lifetime_cycles;	/* --cycles */
 extern long lifetime_seed;	/* --seed */

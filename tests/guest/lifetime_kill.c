@@ -18,18 +18,11 @@
 #include "rng.h"
 #include "tap.h"
 
-#define PAGE 4096ul
-#define MIB (1ul << 20)
 
 enum {
 	MSG_READY = 1,
 	MSG_GO,
 };
-
-static long long pins(void)
-{
-	return meter_pins() - meter_baseline_pins();
-}
 
 /* true when the module says that nothing is registered, mapped, pinned or owned. */
 static bool nothing_owned(struct meter_stats *stats)
@@ -101,7 +94,7 @@ static bool kill_in_register(struct big *big, long long at_pages)
 	if (!tap_expect_ret(proc_start(&owner, register_big, big), 0, "start") ||
 	    !tap_expect_ret(sock_expect(owner.sock, MSG_READY), 0, "owner is ready"))
 		return false;
-	while (pins() < at_pages && !*big->returned)
+	while (rig_pins() < at_pages && !*big->returned)
 		;
 	start = meter_now_ns();
 	kill(owner.pid, SIGKILL);
@@ -112,7 +105,7 @@ static bool kill_in_register(struct big *big, long long at_pages)
 		 (unsigned long long)(meter_now_ns() - start) / 1000000);
 	/* Freeing a gigabyte under TCG takes most of it; a REGISTER run to its end more. */
 	tap_expect(meter_now_ns() - start < 5000000000ull, "the owner took longer than 5 s to die");
-	tap_expect_eq(pins(), 0, "pinned pages after the kill");
+	tap_expect_eq(rig_pins(), 0, "pinned pages after the kill");
 	tap_expect(nothing_owned(&stats), "after the kill: %s", meter_stats_text(&stats));
 	release_holders(&owner);
 	return hit;
@@ -171,10 +164,10 @@ static int registered_then_gone(int sock, void *arg)
 	for (i = 0; i < 3; i++)
 		take_away(p[i], bytes, advice);
 	/* What is gone for the process is still registered, and can be given back. */
-	tap_expect_eq(pins(), 3 * bytes / PAGE, "pinned pages");
+	tap_expect_eq(rig_pins(), 3 * bytes / PAGE, "pinned pages");
 	tap_expect_ret(vfio_unmap(dev.container, 0x20000000, bytes), 0, "UNMAP");
 	tap_expect_ret(spapr_unregister(dev.container, p[1], bytes), 0, "UNREGISTER");
-	tap_expect_eq(pins(), 2 * bytes / PAGE, "pinned pages");
+	tap_expect_eq(rig_pins(), 2 * bytes / PAGE, "pinned pages");
 	tap_expect_eq(meter_vmlck_kib(0), 2 * bytes >> 10, "VmLck");
 	sock_send(sock, MSG_READY);
 	sock_recv(sock, &msg);
@@ -191,7 +184,7 @@ static void gone_before_death(int advice)
 		return;
 	tap_step("kill the owner that no longer has the memory which it registered");
 	proc_kill(&owner);
-	tap_expect_eq(pins(), 0, "pinned pages after the kill");
+	tap_expect_eq(rig_pins(), 0, "pinned pages after the kill");
 	tap_expect(nothing_owned(&stats), "after the kill: %s", meter_stats_text(&stats));
 }
 
@@ -351,7 +344,7 @@ static bool run_cycle(struct rng *rng, long cycle)
 	meter_sleep_ms(rng_below(rng, 30));
 	kill(proc.pid, SIGKILL);
 	pid_wait(proc.pid, 10000);
-	tap_expect_eq(pins(), 0, "pinned pages after the kill");
+	tap_expect_eq(rig_pins(), 0, "pinned pages after the kill");
 	tap_expect(nothing_owned(&stats), "after the kill: %s", meter_stats_text(&stats));
 	release_holders(&proc);
 	if (tap_failures() == failures)

@@ -12,15 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "edu.h"
 #include "lifetime.h"
 #include "meter.h"
+#include "rig.h"
 #include "tap.h"
 
-#define PAGE 4096ul
-#define MIB (1ul << 20)
-#define SRC_IOVA 0x10000000ull
-#define DST_IOVA 0x20000000ull
+#define IOVA 0x10000000ull
+#define IOVA2 0x20000000ull
 
 enum {
 	MSG_READY = 1,
@@ -28,76 +26,56 @@ enum {
 	MSG_DONE,
 };
 
-static long long pins(void)
-{
-	return meter_pins() - meter_baseline_pins();
-}
-
-/* A device with its engine and two buffers that are registered and mapped. */
-struct rig {
-	struct vfio_dev dev;
-	struct edu edu;
+/* An owner: a device, and memory that is registered and mapped at IOVA. */
+struct owner {
+	struct rig rig;
 	size_t bytes;
-	void *src;
-	void *dst;
+	char *p;
 };
 
-static bool rig_open(struct rig *rig, size_t bytes, enum mem_kind kind)
+static bool owner_open(struct owner *o, size_t bytes, enum mem_kind kind)
 {
-	rig->bytes = bytes;
-	if (!tap_expect_ret(vfio_dev_open(&rig->dev, VFIO_EDU0, TYPE7), 0, "open the device") ||
-	    !tap_expect_ret(edu_open(&rig->edu, rig->dev.device), 0, "open the edu engine"))
+	o->bytes = bytes;
+	if (!rig_open(&o->rig, VFIO_EDU0))
 		return false;
-	rig->src = mem_alloc(bytes, kind);
-	rig->dst = mem_alloc(bytes, kind);
-	return tap_expect(rig->src && rig->dst, "memory") &&
-	       tap_expect_ret(vfio_hold(rig->dev.container, TYPE7, rig->src, bytes, SRC_IOVA), 0,
-			      "own the source") &&
-	       tap_expect_ret(vfio_hold(rig->dev.container, TYPE7, rig->dst, bytes, DST_IOVA), 0,
-			      "own the destination");
+	o->p = rig_own(&o->rig, bytes, kind, IOVA);
+	return o->p;
 }
 
-/* The device copies the last 256 bytes of src; dst must show what src held. */
-static void rig_check_dma(struct rig *rig, uint32_t seed, const char *when)
+/* The device reads and writes the last bytes of the memory. */
+static void owner_check_dma(struct owner *o, const char *when)
 {
-	const size_t offset = rig->bytes - 256;
+	const size_t offset = o->bytes - 64;
 
-	mem_fill((char *)rig->src + offset, 256, seed);
-	memset((char *)rig->dst + offset, 0, 256);
-	tap_expect_ret(edu_copy(&rig->edu, DST_IOVA + offset, SRC_IOVA + offset, 256), 0,
-		       "DMA %s", when);
-	tap_expect(mem_matches((char *)rig->dst + offset, 256, seed),
-		   "the device moved the owner's data %s", when);
+	rig_expect_reach(&o->rig, IOVA + offset, o->p + offset, when);
 }
 
 static void fork_device_view(size_t bytes, enum mem_kind kind, const char *what)
 {
-	struct rig rig;
+	struct owner o;
 	pid_t child;
 	int status;
 
 	tap_step("own %zu KiB of %s for DMA", bytes >> 10, what);
-	if (!rig_open(&rig, bytes, kind))
+	if (!owner_open(&o, bytes, kind))
 		return;
-	mem_fill(rig.src, bytes, 1);
+	mem_fill(o.p, bytes, 1);
 	tap_step("fork a child that writes its copy of all of it");
 	child = fork();
 	if (!child) {
-		mem_fill(rig.src, bytes, 2);
-		mem_fill(rig.dst, bytes, 3);
+		mem_fill(o.p, bytes, 2);
 		meter_sleep_ms(30000);
 		_exit(0);
 	}
-	tap_step("the parent writes after the fork, the device must see that");
+	tap_step("the parent writes after the fork: the device must see that, not the child's");
 	meter_sleep_ms(20);
-	rig_check_dma(&rig, 4, "after fork()");
+	owner_check_dma(&o, "the parent's memory after fork()");
+	rig_expect_reach(&o.rig, IOVA, o.p, "its first page");
 	kill(child, SIGKILL);
 	waitpid(child, &status, 0);
-	rig_check_dma(&rig, 5, "after the child's end");
-	edu_close(&rig.edu);
-	vfio_dev_close(&rig.dev);
-	mem_free(rig.src, bytes);
-	mem_free(rig.dst, bytes);
+	owner_check_dma(&o, "the parent's memory after the child's end");
+	rig_close(&o.rig);
+	mem_free(o.p, bytes);
 }
 
 void test_fork_device_view(void)
@@ -126,7 +104,7 @@ static void expect_shared(long long regions, long long pages)
 {
 	struct meter_stats stats;
 
-	tap_expect_eq(pins(), pages, "pinned pages");
+	tap_expect_eq(rig_pins(), pages, "pinned pages");
 	tap_expect_eq(meter_vmlck_kib(0), pages * 4, "VmLck");
 	tap_expect_ret(meter_stats_read(&stats), 0, "counters");
 	tap_expect_eq(stats.regions, regions, "regions");
@@ -150,24 +128,24 @@ void test_two_containers(void)
 	expect_shared(1, MIB / PAGE);
 	tap_expect_ret(spapr_register(b, two.p, MIB), -EBUSY, "REGISTER in B again");
 	tap_step("map it in both; a mapping in B is no reason to refuse UNREGISTER in A");
-	tap_expect_ret(vfio_map(a, SRC_IOVA, two.p, MIB, VFIO_MAP_RW), 0, "MAP in A");
-	tap_expect_ret(vfio_map(b, DST_IOVA, two.p, MIB, VFIO_MAP_RW), 0, "MAP in B");
+	tap_expect_ret(vfio_map(a, IOVA, two.p, MIB, VFIO_MAP_RW), 0, "MAP in A");
+	tap_expect_ret(vfio_map(b, IOVA2, two.p, MIB, VFIO_MAP_RW), 0, "MAP in B");
 	tap_expect_ret(spapr_unregister(a, two.p, MIB), -EBUSY, "UNREGISTER in A, mapped there");
-	tap_expect_ret(vfio_unmap(a, SRC_IOVA, MIB), 0, "UNMAP in A");
+	tap_expect_ret(vfio_unmap(a, IOVA, MIB), 0, "UNMAP in A");
 	tap_expect_ret(spapr_unregister(a, two.p, MIB), 0, "UNREGISTER in A");
 	expect_shared(1, MIB / PAGE);
 	tap_step("the device in B still reaches it");
 	mem_fill(two.p, 256, 7);
-	tap_expect_ret(edu_copy(&two.edu_b, DST_IOVA + MIB / 2, DST_IOVA, 256), 0, "DMA in B");
+	tap_expect_ret(edu_copy(&two.edu_b, IOVA2 + MIB / 2, IOVA2, 256), 0, "DMA in B");
 	tap_expect(mem_matches((char *)two.p + MIB / 2, 256, 7), "B's device moved the data");
 	tap_step("the last container's UNREGISTER puts the pages");
 	tap_expect_ret(spapr_unregister(b, two.p, MIB), -EBUSY, "UNREGISTER in B, mapped there");
-	tap_expect_ret(vfio_unmap(b, DST_IOVA, MIB), 0, "UNMAP in B");
+	tap_expect_ret(vfio_unmap(b, IOVA2, MIB), 0, "UNMAP in B");
 	tap_expect_ret(spapr_unregister(b, two.p, MIB), 0, "UNREGISTER in B");
 	expect_shared(0, 0);
 	tap_step("closing a container puts its share only");
-	tap_expect_ret(vfio_hold(a, TYPE7, two.p, MIB, SRC_IOVA), 0, "own in A");
-	tap_expect_ret(vfio_hold(b, TYPE7, two.p, MIB, DST_IOVA), 0, "own in B");
+	tap_expect_ret(vfio_hold(a, TYPE7, two.p, MIB, IOVA), 0, "own in A");
+	tap_expect_ret(vfio_hold(b, TYPE7, two.p, MIB, IOVA2), 0, "own in B");
 	edu_close(&two.edu_b);
 	vfio_dev_close(&two.b);
 	expect_shared(1, MIB / PAGE);
@@ -188,9 +166,9 @@ static int two_containers_owner(int sock, void *arg)
 		meter_sleep_ms(30000);
 		_exit(0);
 	}
-	tap_expect_ret(vfio_hold(two.a.container, TYPE7, two.p, MIB, SRC_IOVA), 0, "own in A");
-	tap_expect_ret(vfio_hold(two.b.container, TYPE7, two.p, MIB, SRC_IOVA), 0, "own in B");
-	tap_expect_ret(vfio_map(two.b.container, DST_IOVA, two.p, MIB, VFIO_MAP_RW), 0,
+	tap_expect_ret(vfio_hold(two.a.container, TYPE7, two.p, MIB, IOVA), 0, "own in A");
+	tap_expect_ret(vfio_hold(two.b.container, TYPE7, two.p, MIB, IOVA), 0, "own in B");
+	tap_expect_ret(vfio_map(two.b.container, IOVA2, two.p, MIB, VFIO_MAP_RW), 0,
 		       "MAP in B again");
 	expect_shared(1, MIB / PAGE);
 	sock_send(sock, MSG_READY);
@@ -209,7 +187,7 @@ void test_two_containers_kill(void)
 		return;
 	tap_step("kill the owner: both containers stay, nothing is left in them");
 	proc_kill(&owner);
-	tap_expect_eq(pins(), 0, "pinned pages after the kill");
+	tap_expect_eq(rig_pins(), 0, "pinned pages after the kill");
 	tap_expect_ret(meter_stats_read(&stats), 0, "counters");
 	tap_expect_eq(stats.containers, 2, "containers");
 	tap_expect(!stats.owners && !stats.regions && !stats.mappings && !stats.charged_pages,
@@ -224,19 +202,19 @@ static void expect_eperm(int container, void *p, size_t bytes)
 	tap_expect_ret(spapr_get_info(container, &info), -EPERM, "foreign GET_INFO");
 	tap_expect_ret(spapr_register(container, p, bytes), -EPERM, "foreign REGISTER");
 	tap_expect_ret(spapr_unregister(container, p, bytes), -EPERM, "foreign UNREGISTER");
-	tap_expect_ret(vfio_map(container, DST_IOVA, p, bytes, VFIO_MAP_RW), -EPERM,
+	tap_expect_ret(vfio_map(container, IOVA2, p, bytes, VFIO_MAP_RW), -EPERM,
 		       "foreign MAP");
-	tap_expect_ret(vfio_unmap(container, SRC_IOVA, bytes), -EPERM, "foreign UNMAP");
+	tap_expect_ret(vfio_unmap(container, IOVA, bytes), -EPERM, "foreign UNMAP");
 	tap_expect_ret(spapr_create(container, 12, 1ull << 30, 1, NULL), -EPERM, "foreign CREATE");
 	tap_expect_ret(spapr_remove(container, 0), -EPERM, "foreign REMOVE");
 }
 
 static int foreign_child(int sock, void *arg)
 {
-	struct rig *rig = arg;
+	struct owner *o = arg;
 	int msg;
 
-	expect_eperm(rig->dev.container, rig->src, rig->bytes);
+	expect_eperm(o->rig.container, o->p, o->bytes);
 	sock_send(sock, MSG_DONE);
 	sock_recv(sock, &msg);
 	return 0;
@@ -246,45 +224,42 @@ void test_foreign_mm(void)
 {
 	struct meter_stats before, after;
 	struct proc child;
-	struct rig rig;
+	struct owner o;
 
-	if (!rig_open(&rig, 64 << 10, MEM_SMALL))
+	if (!owner_open(&o, 64 << 10, MEM_SMALL))
 		return;
 	tap_expect_ret(meter_stats_read(&before), 0, "counters");
 	tap_step("a forked child calls everything with the inherited fds: EPERM");
-	if (!tap_expect_ret(proc_start(&child, foreign_child, &rig), 0, "fork"))
+	if (!tap_expect_ret(proc_start(&child, foreign_child, &o), 0, "fork"))
 		return;
 	tap_expect_ret(sock_expect(child.sock, MSG_DONE), 0, "child is done");
 	tap_expect_ret(meter_stats_read(&after), 0, "counters");
 	tap_expect(!memcmp(&before, &after, sizeof(before)), "nothing changed: %s",
 		   meter_stats_text(&after));
-	rig_check_dma(&rig, 1, "after the foreign calls");
+	owner_check_dma(&o, "its memory after the foreign calls");
 	proc_kill(&child);
-	rig_check_dma(&rig, 2, "after the foreign process's end");
-	vfio_dev_close(&rig.dev);
+	owner_check_dma(&o, "its memory after the foreign process's end");
+	rig_close(&o.rig);
 }
 
-/* Takes over @dev: registers, maps and does DMA. */
+/* Takes over the container of @dev: registers, maps and does DMA. */
 static void own_anew(struct vfio_dev *dev)
 {
-	struct rig rig = { .dev = *dev, .bytes = 128 << 10 };
+	struct owner o = { .rig = { .dev = *dev, .container = dev->container }, .bytes = 128 << 10 };
 	struct vfio_iommu_spapr_tce_info info;
 
 	tap_expect_ret(spapr_get_info(dev->container, &info), 0, "GET_INFO of an orphan");
-	rig.src = mem_alloc(rig.bytes, MEM_SMALL);
-	rig.dst = mem_alloc(rig.bytes, MEM_SMALL);
-	if (!tap_expect(rig.src && rig.dst, "memory"))
+	o.p = mem_alloc(o.bytes, MEM_SMALL);
+	if (!tap_expect(o.p, "memory"))
 		return;
-	tap_expect_ret(vfio_map(dev->container, SRC_IOVA, rig.src, rig.bytes, VFIO_MAP_RW), -EPERM,
+	tap_expect_ret(vfio_map(dev->container, IOVA, o.p, o.bytes, VFIO_MAP_RW), -EPERM,
 		       "MAP before REGISTER");
-	tap_expect_ret(vfio_hold(dev->container, TYPE7, rig.src, rig.bytes, SRC_IOVA), 0,
+	tap_expect_ret(vfio_hold(dev->container, TYPE7, o.p, o.bytes, IOVA), 0,
 		       "REGISTER and MAP at the dead owner's IOVA");
-	tap_expect_ret(vfio_hold(dev->container, TYPE7, rig.dst, rig.bytes, DST_IOVA), 0,
-		       "REGISTER and MAP");
-	if (tap_expect_ret(edu_open(&rig.edu, dev->device), 0, "edu engine"))
-		rig_check_dma(&rig, 9, "of the new owner");
-	edu_close(&rig.edu);
-	tap_expect_eq(pins(), 2 * rig.bytes / PAGE, "the new owner's pinned pages");
+	if (tap_expect_ret(edu_open(&o.rig.edu, dev->device), 0, "edu engine"))
+		owner_check_dma(&o, "the new owner's memory");
+	edu_close(&o.rig.edu);
+	tap_expect_eq(rig_pins(), o.bytes / PAGE, "the new owner's pinned pages");
 }
 
 struct heir {
@@ -322,7 +297,7 @@ static int dying_owner(int sock, void *arg)
 	    !tap_expect_ret(proc_start(&child, heir_child, &heir), 0, "fork the heir"))
 		return 1;
 	p = mem_alloc(8 * MIB, MEM_SMALL);
-	tap_expect_ret(vfio_hold(heir.dev.container, TYPE7, p, 8 * MIB, SRC_IOVA), 0, "own 8 MiB");
+	tap_expect_ret(vfio_hold(heir.dev.container, TYPE7, p, 8 * MIB, IOVA), 0, "own 8 MiB");
 	sock_send(sock, MSG_READY);
 	sock_recv(sock, &msg);
 	return 0;
@@ -342,10 +317,10 @@ void test_new_owner(void)
 		return;
 	sock_send(pair[0], MSG_GO);
 	tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "child was refused");
-	tap_expect_eq(pins(), 8 * MIB / PAGE, "the owner's pinned pages");
+	tap_expect_eq(rig_pins(), 8 * MIB / PAGE, "the owner's pinned pages");
 	tap_step("kill the owner");
 	proc_kill(&owner);
-	tap_expect_eq(pins(), 0, "pinned pages");
+	tap_expect_eq(rig_pins(), 0, "pinned pages");
 	tap_step("the child registers, maps at the old IOVA and moves data");
 	sock_send(pair[0], MSG_GO);
 	tap_expect_ret(sock_expect(pair[0], MSG_DONE), 0, "child is done");
@@ -361,7 +336,7 @@ int new_owner_main(char **argv)
 
 	/* The test's counters are gone with the old mm: the verdict is the exit status. */
 	tap_init_child();
-	tap_expect_eq(pins(), 0, "pinned pages when the new program starts");
+	tap_expect_eq(rig_pins(), 0, "pinned pages when the new program starts");
 	dev.device = vfio_group_device(dev.group, VFIO_EDU0);
 	if (tap_expect(dev.device >= 0, "device fd: %s", tap_ret_name(dev.device)))
 		own_anew(&dev);
@@ -373,14 +348,14 @@ int new_owner_main(char **argv)
 static int executing_owner(int sock, void *arg)
 {
 	char text[3][16];
-	struct rig rig;
+	struct owner o;
 
 	(void)arg;
-	if (!rig_open(&rig, MIB, MEM_SMALL))
+	if (!owner_open(&o, MIB, MEM_SMALL))
 		return 1;
 	snprintf(text[0], sizeof(text[0]), "%d", sock);
-	snprintf(text[1], sizeof(text[1]), "%d", rig.dev.container);
-	snprintf(text[2], sizeof(text[2]), "%d", rig.dev.group);
+	snprintf(text[1], sizeof(text[1]), "%d", o.rig.container);
+	snprintf(text[2], sizeof(text[2]), "%d", o.rig.dev.group);
 	fcntl(sock, F_SETFD, 0);
 	execl("/proc/self/exe", "lifetime", NEW_OWNER_ARG, text[0], text[1], text[2], NULL);
 	tap_expect(false, "execve: %s", strerror(errno));
@@ -402,19 +377,19 @@ void test_new_owner_execve(void)
 
 void test_vfork(void)
 {
-	struct rig rig;
+	struct owner o;
 	pid_t pid;
 	int status;
 
-	if (!rig_open(&rig, 64 << 10, MEM_SMALL))
+	if (!owner_open(&o, 64 << 10, MEM_SMALL))
 		return;
 	tap_step("vfork a child that exits: it had the owner's mm, which lives on");
 	pid = vfork();
 	if (!pid)
 		_exit(0);
 	waitpid(pid, &status, 0);
-	tap_expect_eq(pins(), 2 * rig.bytes / PAGE, "pinned pages after vfork");
-	rig_check_dma(&rig, 1, "after a vfork child's exit");
+	tap_expect_eq(rig_pins(), o.bytes / PAGE, "pinned pages after vfork");
+	owner_check_dma(&o, "its memory after a vfork child's exit");
 	tap_step("vfork a child that executes a program");
 	pid = vfork();
 	if (!pid) {
@@ -423,13 +398,13 @@ void test_vfork(void)
 	}
 	waitpid(pid, &status, 0);
 	tap_expect(WIFEXITED(status) && !WEXITSTATUS(status), "the program ran");
-	tap_expect_eq(pins(), 2 * rig.bytes / PAGE, "pinned pages after vfork and execve");
-	rig_check_dma(&rig, 2, "after a vfork child's execve");
-	vfio_dev_close(&rig.dev);
+	tap_expect_eq(rig_pins(), o.bytes / PAGE, "pinned pages after vfork and execve");
+	owner_check_dma(&o, "its memory after a vfork child's execve");
+	rig_close(&o.rig);
 }
 
 struct clone_arg {
-	struct rig rig;
+	struct owner owner;
 	int sock;	/* to the judge, not to the owner */
 };
 
@@ -442,10 +417,10 @@ static int clone_child(void *arg)
 
 	if (sock_recv(c->sock, &msg))
 		return 1;
-	rig_check_dma(&c->rig, 3, "by a CLONE_VM child of a dead owner");
+	owner_check_dma(&c->owner, "the mm of a dead owner and its CLONE_VM child");
 	p = mem_alloc(MIB, MEM_SMALL);
 	tap_expect(p, "memory");
-	tap_expect_ret(vfio_hold(c->rig.dev.container, TYPE7, p, MIB, 0x30000000), 0,
+	tap_expect_ret(vfio_hold(c->owner.rig.container, TYPE7, p, MIB, 0x30000000), 0,
 		       "REGISTER and MAP by a CLONE_VM child of a dead owner");
 	sock_send(c->sock, MSG_DONE);
 	sock_recv(c->sock, &msg);
@@ -458,7 +433,7 @@ static int clone_owner(int sock, void *arg)
 	char *stack;
 	int msg;
 
-	if (!rig_open(&c.rig, 64 << 10, MEM_SMALL))
+	if (!owner_open(&c.owner, 64 << 10, MEM_SMALL))
 		return 1;
 	stack = mem_alloc(256 << 10, MEM_SMALL);
 	if (!tap_expect(stack, "stack") ||
@@ -483,11 +458,11 @@ void test_clone_vm(void)
 		return;
 	tap_step("kill the owner: the mm lives, so all stays");
 	proc_kill(&owner);
-	tap_expect_eq(pins(), 32, "pinned pages while the child lives");
+	tap_expect_eq(rig_pins(), 16, "pinned pages while the child lives");
 	tap_step("the child drives the device and registers more");
 	sock_send(pair[0], MSG_GO);
 	tap_expect_ret(sock_expect(pair[0], MSG_DONE), 0, "child is done");
-	tap_expect_eq(pins(), 32 + 256, "pinned pages");
+	tap_expect_eq(rig_pins(), 16 + 256, "pinned pages");
 	tap_step("the child goes, the mm with it");
 	sock_send(pair[0], MSG_GO);
 }

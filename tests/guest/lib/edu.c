@@ -2,11 +2,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "edu.h"
 #include "meter.h"
+#include "proc.h"
 #include "vfio.h"
 
 #define EDU_REG_ID	0x00
@@ -20,6 +24,8 @@
 #define EDU_ID_MASK	0x0000ffffu
 #define EDU_ID		0x000000edu
 #define EDU_COPY_BYTES	2048u
+/* The interval of the VT-d driver's rate limit, and a little. */
+#define KLOG_RATE_MS	5200
 #define EDU_TIMEOUT_NS	5000000000ull
 
 static void edu_write64(struct edu *edu, unsigned int reg, uint64_t value)
@@ -114,4 +120,35 @@ int edu_copy(struct edu *edu, uint64_t dst, uint64_t src, uint64_t bytes)
 		bytes -= part;
 	}
 	return ret;
+}
+
+bool edu_reaches(struct edu *edu, uint64_t iova, void *va, uint32_t bytes, uint32_t seed)
+{
+	mem_fill(va, bytes, seed);
+	if (edu_dma_read(edu, iova, 0, bytes))
+		return false;
+	memset(va, 0, bytes);
+	return !edu_dma_write(edu, iova, 0, bytes) && mem_matches(va, bytes, seed);
+}
+
+bool edu_faults(struct edu *edu, uint64_t iova, bool write)
+{
+	const char *kind = write ? "[DMA Write" : "[DMA Read";
+	bool found = false;
+	char where[48];
+	int klog, try;
+
+	klog = meter_klog_open();
+	if (klog < 0)
+		return false;
+	snprintf(where, sizeof(where), "fault addr 0x%llx ", (unsigned long long)iova & ~0xfffull);
+	for (try = 0; try < 2 && !found; try++) {
+		if (try)
+			meter_sleep_ms(KLOG_RATE_MS);
+		if (write ? edu_dma_write(edu, iova, 0, 8) : edu_dma_read(edu, iova, 0, 8))
+			break;
+		found = meter_klog_find(klog, kind, where, 200, NULL, 0);
+	}
+	close(klog);
+	return found;
 }

@@ -9,6 +9,7 @@
 #ifndef GUEST_EDU_H
 #define GUEST_EDU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,5 +46,19 @@ int edu_dma_wait(struct edu *edu);
 
 /* The device copies any number of bytes from @src to @dst, 200 ms for each 2 KiB. */
 int edu_copy(struct edu *edu, uint64_t dst, uint64_t src, uint64_t bytes);
+
+/*
+ * Does the device reach the memory that the caller sees at @va when it uses @iova?
+ * It reads @bytes (at most EDU_MAX_BYTES) there, which the caller then clears, and
+ * writes them back. Needs a mapping for reading and writing; fills with @seed.
+ */
+bool edu_reaches(struct edu *edu, uint64_t iova, void *va, uint32_t bytes, uint32_t seed);
+
+/*
+ * Is the device kept away from @iova? It reads or writes 8 bytes there, and the
+ * IOMMU's fault must be in the kernel log. The log is rate limited to about three
+ * faults in 5 s; where the fault is not told, the device tries again after that time.
+ */
+bool edu_faults(struct edu *edu, uint64_t iova, bool write);
 
 #endif

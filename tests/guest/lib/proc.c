@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,9 +14,11 @@
 
 #include "meter.h"
 #include "proc.h"
+#include "rng.h"
 
 #define SOCK_TIMEOUT_MS 30000
 #define SOCK_MAX_FDS 16
+#define PAGE_BYTES 4096ul
 #define HUGE_BYTES (2ul << 20)
 
 int proc_start(struct proc *proc, int (*fn)(int sock, void *arg), void *arg)
@@ -250,6 +253,47 @@ void *mem_alloc(size_t bytes, enum mem_kind kind)
 		return NULL;
 	}
 	return p;
+}
+
+void *mem_alloc_scattered(size_t bytes)
+{
+	const size_t pages = bytes / PAGE_BYTES;
+	struct rng rng = { 1 };
+	uint32_t *order;
+	size_t i;
+	char *p;
+
+	p = mmap_aligned(bytes);
+	order = malloc(pages * sizeof(*order));
+	if (p == MAP_FAILED || !order) {
+		free(order);
+		return NULL;
+	}
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+	for (i = 0; i < pages; i++) {
+		const size_t k = rng_below(&rng, i + 1);
+
+		order[i] = order[k];
+		order[k] = i;
+	}
+	for (i = 0; i < pages; i++)
+		p[order[i] * PAGE_BYTES] = 1;
+	free(order);
+	return p;
+}
+
+bool mem_contiguous(const void *p)
+{
+	const uint64_t pfn_mask = (1ull << 55) - 1;
+	uint64_t entry[2] = { 0, 0 };
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = pread(fd, entry, sizeof(entry), (uintptr_t)p / PAGE_BYTES * sizeof(entry[0]));
+	close(fd);
+	return n == sizeof(entry) && (entry[0] & pfn_mask) + 1 == (entry[1] & pfn_mask);
 }
 
 void mem_free(void *p, size_t bytes)

@@ -51,6 +51,13 @@ enum mem_kind {
 /* @bytes, all pages present; NULL with errno set on failure. */
 void *mem_alloc(size_t bytes, enum mem_kind kind);
 void mem_free(void *p, size_t bytes);
+/*
+ * Anonymous 4 KiB pages, touched in a random order so that neighbours in the
+ * address space are not neighbours in memory.
+ */
+void *mem_alloc_scattered(size_t bytes);
+/* Is the page at @p followed in physical memory by the one behind it? */
+bool mem_contiguous(const void *p);
 /* KiB of the mapping at @p that are huge (AnonHugePages of /proc/self/smaps). */
 long long mem_huge_kib(const void *p);
 /* Wants @pages of 2 MiB in the pool; false when the kernel cannot. */

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+
+#include "meter.h"
+#include "rig.h"
+#include "tap.h"
+
+static bool rig_start(struct rig *rig, int ret, const char *bdf)
+{
+	rig->edu.bar = NULL;
+	if (!tap_expect_ret(ret, 0, "open %s", bdf) ||
+	    !tap_expect_ret(edu_open(&rig->edu, rig->dev.device), 0, "its engine"))
+		return false;
+	rig->container = rig->dev.container;
+	return true;
+}
+
+bool rig_open(struct rig *rig, const char *bdf)
+{
+	return rig_start(rig, vfio_dev_open(&rig->dev, bdf, TYPE7), bdf);
+}
+
+bool rig_join(struct rig *rig, const char *bdf, int container)
+{
+	return rig_start(rig, vfio_dev_join(&rig->dev, bdf, container), bdf);
+}
+
+void rig_close(struct rig *rig)
+{
+	edu_close(&rig->edu);
+	vfio_dev_close(&rig->dev);
+}
+
+char *rig_own(struct rig *rig, size_t bytes, enum mem_kind kind, uint64_t iova)
+{
+	char *p = mem_alloc(bytes, kind);
+
+	if (!tap_expect(p, "memory: %s", strerror(errno)) ||
+	    !tap_expect_ret(vfio_hold(rig->container, TYPE7, p, bytes, iova), 0,
+			    "REGISTER and MAP %zu KiB", bytes >> 10))
+		return NULL;
+	return p;
+}
+
+bool rig_expect_reach(struct rig *rig, uint64_t iova, void *va, const char *what)
+{
+	static uint32_t seed = 100;
+
+	return tap_expect(edu_reaches(&rig->edu, iova, va, 64, ++seed),
+			  "the device reaches %s (iova 0x%llx)", what, (unsigned long long)iova);
+}
+
+bool rig_expect_fault(struct rig *rig, uint64_t iova, bool write, const char *what)
+{
+	return tap_expect(edu_faults(&rig->edu, iova, write),
+			  "%s (iova 0x%llx, %s): no fault in the log", what,
+			  (unsigned long long)iova, write ? "write" : "read");
+}
+
+long long rig_pins(void)
+{
+	return meter_pins() - meter_baseline_pins();
+}

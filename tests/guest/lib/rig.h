@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * An edu device in a type 7 container, with assertions (tap.h) about what it
+ * reaches. What a suite needs again and again.
+ */
+#ifndef GUEST_RIG_H
+#define GUEST_RIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "edu.h"
+#include "proc.h"
+#include "vfio.h"
+
+#define TYPE7 VFIO_SPAPR_TCE_v2_IOMMU
+#define PAGE 4096ul
+#define MIB (1ul << 20)
+
+struct rig {
+	struct vfio_dev dev;
+	struct edu edu;
+	int container;
+};
+
+/* Opens the device, a container of its own and the engine; asserts that it works. */
+bool rig_open(struct rig *rig, const char *bdf);
+/* The same in @container, which belongs to another rig. */
+bool rig_join(struct rig *rig, const char *bdf, int container);
+void rig_close(struct rig *rig);
+
+/* Memory that is registered, and mapped at @iova; NULL after a failed assertion. */
+char *rig_own(struct rig *rig, size_t bytes, enum mem_kind kind, uint64_t iova);
+
+/* Asserts edu_reaches() for 64 bytes, edu_faults(). @what names the place. */
+bool rig_expect_reach(struct rig *rig, uint64_t iova, void *va, const char *what);
+bool rig_expect_fault(struct rig *rig, uint64_t iova, bool write, const char *what);
+
+/* Pinned pages above the baseline. */
+long long rig_pins(void);
+
+#endif
