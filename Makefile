@@ -42,7 +42,7 @@ check:
 .PHONY: check-debug
 check-debug:
 	@scripts/setup build guest vm debug
-	@tests/check-debug $(TARGET)
+	@tests/check $(TARGET)-debug build debug
 
 .PHONY: demo
 demo:

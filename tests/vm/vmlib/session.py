@@ -18,6 +18,20 @@ SPLAT = re.compile(
     r"refcount_t:|possible (circular|recursive) locking|suspicious RCU|page dumped because|nobody cared|"
     r"cut here|still has locks held|Failed to unbind|Unable to handle")
 
+# Lines between what the kernel complains about and its "Call Trace:", at most.
+TRACE_DISTANCE = 20
+
+
+def complaints(kernel, allow):
+    """The lines of a kernel log that are splats; a call trace belongs to the allowed line before it."""
+    found, forgiven = [], -1
+    for at, line in enumerate(kernel):
+        if allow and allow.search(line):
+            forgiven = at + TRACE_DISTANCE
+        elif SPLAT.search(line) and not ("Call Trace:" in line and at <= forgiven):
+            found.append(line)
+    return found
+
 
 class Session:
     """A named run: logs under build/TARGET/logs/NAME, results in .totals.
@@ -125,8 +139,7 @@ class Session:
             dead = str(death)
             kernel = self.machine.kernel_log
         wrong = self._judge(command, tap, results, status, late, dead)
-        splats = [line for line in kernel if SPLAT.search(line)
-                  and not (command.allow and command.allow.search(line))]
+        splats = complaints(kernel, command.allow)
         if splats and not (dead and "panicked" in dead):
             wrong.append("the kernel complained: " + splats[0].split("] ", 1)[-1].strip())
         self._write_log(command, output, kernel)
