@@ -68,7 +68,8 @@ class Machine:
     Always close() it, or use it in a with statement.
     """
 
-    def __init__(self, target, initrd, logdir, memory="2G", cpus=2, append="", gdb=False, grace=GRACE_SECONDS):
+    def __init__(self, target, initrd, logdir, memory="2G", cpus=2, append="", gdb=False,
+                 grace=GRACE_SECONDS):
         self.grace = grace
         self.token = secrets.token_hex(8)
         self.console = Port(os.path.join(logdir, "console.log"))
