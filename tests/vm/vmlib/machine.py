@@ -105,15 +105,20 @@ class Machine:
     def run(self, shell_command, seconds, on_line=lambda line: None):
         """Runs a command in the guest's shell, for SECONDS at most.
 
-        on_line is called with each line of its output. Returns (exit status, late, kernel log lines).
+        on_line is called with each line of its output. Returns (exit status, late); late: it was
+        ended because its time was up.
         """
         self.count += 1
-        self.kernel_log = []
         self._send("run %d %d %s" % (self.count, seconds, shell_command))
         number, status, how = self._answer("end", seconds + self.grace, on_line)
         assert int(number) == self.count
         self._console_until("vm: end %d" % self.count, 10)
-        return int(status), how == "late", self.kernel_log
+        return int(status), how == "late"
+
+    def take_log(self):
+        """The kernel log's lines since the last call; works on a dead or closed machine too."""
+        lines, self.kernel_log = self.kernel_log, []
+        return lines
 
     def get(self, path, seconds=60):
         """The bytes of the guest's file PATH; None if there is none."""
@@ -137,8 +142,7 @@ class Machine:
             except (Died, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()
-        while self.console.open and self.console.receive():
-            pass
+        self._drain_console()
         self.selector.close()
         self.console.close()
         self.channel.close()
@@ -184,11 +188,14 @@ class Machine:
             raise Died(self._how_it_died())
         return True
 
-    def _how_it_died(self):
+    def _drain_console(self):
         while self.console.open and self.console.receive():
             pass
         self.kernel_log += self.console.lines
         self.console.lines.clear()
+
+    def _how_it_died(self):
+        self._drain_console()
         for line in self.kernel_log:
             if "Kernel panic" in line:
                 return "the kernel panicked: " + line.split("] ", 1)[-1]

@@ -22,6 +22,11 @@ SPLAT = re.compile(
 TRACE_DISTANCE = 20
 
 
+def message(line):
+    """A kernel log line without its time."""
+    return line.split("] ", 1)[-1].strip()
+
+
 def complaints(kernel, allow):
     """The lines of a kernel log that are splats; a call trace belongs to the allowed line before it."""
     found, forgiven = [], -1
@@ -69,7 +74,7 @@ class Session:
         try:
             data = self.machine.get(path) if self.machine else None
         except Died as death:
-            self._died(str(death))
+            self._replace_machine()
             data = None
         if data is None:
             self.totals.add("get", FAIL, path, "the guest has no such file, or is gone")
@@ -80,8 +85,7 @@ class Session:
 
     def close(self):
         """Ends the machine, writes result.json; the initramfs is not kept."""
-        if self.machine:
-            self.machine.close()
+        self._end_machine()
         os.remove(self.initrd)
         with open(os.path.join(self.logs, "result.json"), "w", encoding="utf-8") as out:
             json.dump({"target": self.target.name, "kernel": self.target.kver,
@@ -99,20 +103,31 @@ class Session:
             self.machine = Machine(self.target, self.initrd, self.logs, **self.options)
             for trouble in self.machine.trouble:
                 self.totals.add("boot", FAIL, trouble, "see " + self._log("console"))
+            self._judge_log("boot")
             for setup in self.done_setups:
                 self.machine.run(setup.command, setup.seconds * self.scale)
         except Died as death:
             self._count(command, FAIL, "the guest boots", "%s; see %s" % (death, self._log("console")))
-            self._died(str(death))
+            self._replace_machine()
             self.done_setups = None
             return False
         print("guest: %s, up after %.1f s" % (self.machine.release, time.monotonic() - start), flush=True)
         return True
 
-    def _died(self, how):
+    def _judge_log(self, when):
+        """Kernel log lines outside of any command: a complaint among them is a failure of its own."""
+        for line in complaints(self.machine.take_log(), None)[:1]:
+            self.totals.add(when, FAIL, "the kernel complained: " + message(line), "see " + self._log("console"))
+
+    def _end_machine(self):
         if self.machine:
             self.machine.close()
+            self._judge_log("after the last command")
             self.machine = None
+
+    def _replace_machine(self):
+        """Ends the machine; the next command boots another one, if there may be one."""
+        self._end_machine()
         if self.reboots <= 0:
             self.done_setups = None
         self.reboots -= 1
@@ -132,16 +147,16 @@ class Session:
                 self.totals.add(command.name, *result)
 
         dead = None
-        status, late, kernel = -1, False, []
+        status, late = -1, False
         try:
-            status, late, kernel = self.machine.run(command.command, command.seconds * self.scale, line_came)
+            status, late = self.machine.run(command.command, command.seconds * self.scale, line_came)
         except Died as death:
             dead = str(death)
-            kernel = self.machine.kernel_log
+        kernel = self.machine.take_log()
         wrong = self._judge(command, tap, results, status, late, dead)
         splats = complaints(kernel, command.allow)
         if splats and not (dead and "panicked" in dead):
-            wrong.append("the kernel complained: " + splats[0].split("] ", 1)[-1].strip())
+            wrong.append("the kernel complained: " + message(splats[0]))
         self._write_log(command, output, kernel)
         for text in wrong:
             self._count(command, FAIL, text, "",
@@ -155,11 +170,9 @@ class Session:
                               "status": status, "wrong": wrong, "log": self._log(command.name)})
         if command.kind == "tap" and not command.must_fail:
             print("%s: %d results in %.1f s" % (command.name, tap.count, seconds), flush=True)
-        if dead:
-            self._died(dead)
-        elif late:
-            # Its processes are ended, but what they left in the kernel is unknown.
-            self._died("late")
+        if dead or late:
+            # After a late one the guest lives and its processes are ended, but what they left is unknown.
+            self._replace_machine()
         if command.kind == "setup" and self.done_setups is not None:
             self.done_setups.append(command)
 
