@@ -7,6 +7,9 @@ BUILD=$TOP/build
 # shellcheck disable=SC2034 # used by the scripts that source this file
 CACHE=$BUILD/cache
 
+# What apt and the compiler say is read by these scripts.
+export LC_ALL=C.UTF-8
+
 # say TEXT: progress, one line on standard output.
 say() { printf '%s\n' "$*"; }
 
