@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The calls of type 7, and what each may answer, for suites that call at random. */
+#ifndef GUEST_CALLS_H
+#define GUEST_CALLS_H
+
+#include <stdbool.h>
+
+enum call_nr {
+	CALL_INFO,
+	CALL_REGISTER,
+	CALL_UNREGISTER,
+	CALL_MAP,
+	CALL_UNMAP,
+	CALL_CREATE,
+	CALL_REMOVE,
+	N_CALLS,
+};
+
+const char *call_name(enum call_nr call);
+unsigned long call_request(enum call_nr call);
+
+/*
+ * May @call answer @ret, whatever its argument and whatever goes on around it?
+ * 0 and the documented errnos, but not EINTR, which only a dying thread gets,
+ * and not ENOMEM, unless @no_memory: memory or a limit may be used up.
+ */
+bool call_may_answer(enum call_nr call, int ret, bool no_memory);
+
+#endif

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Everything at once against the owner's death. A round starts an owner with
+ * threads that call without end, and other processes that hold its fds and
+ * call, detach or close; then the owner is killed at a random moment. Answers
+ * must be documented ones, and when a round's processes are gone nothing may
+ * be left.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "meter.h"
+#include "proc.h"
+#include "rig.h"
+#include "rng.h"
+#include "suite.h"
+#include "tap.h"
+
+static long rounds = 60;
+static long seconds = 14;
+static long seed;
+
+/* What an actor picks from, besides the calls: more bits behind CALL_*. */
+enum {
+	DO_DETACH = N_CALLS,	/* detach the group, attach it again, SET_IOMMU */
+	DO_DEVICE,		/* open and close the device */
+	DO_JOIN,		/* the second group in and out of the container */
+	DO_DONTNEED,
+	DO_FORK,
+	DO_CLOSE,		/* close all fds, and be done */
+	N_DEEDS,
+};
+
+#define BIT(nr) (1u << (nr))
+#define ALL_CALLS (BIT(N_CALLS) - 1)
+#define MEMORY_CALLS (BIT(CALL_REGISTER) | BIT(CALL_UNREGISTER) | BIT(CALL_MAP) | BIT(CALL_UNMAP))
+
+#define MAX_THREADS 4
+#define MAX_OTHERS 3
+
+/* How the owner ends. */
+enum end {
+	END_KILL,
+	END_EXIT,
+	END_EXECVE,
+	END_NOT,	/* it lives until the round is over */
+};
+
+struct scenario {
+	const char *name;
+	unsigned int threads[MAX_THREADS];	/* deeds of the owner's threads, 0: none */
+	unsigned int others[MAX_OTHERS];	/* deeds of processes with its fds, 0: none */
+	enum end end;
+	bool two_containers;	/* the second device, in a container of its own */
+	bool devices;		/* device fds are open */
+	bool second_group;	/* the second device's group is for DO_JOIN */
+};
+
+static const struct scenario scenarios[] = {
+	{ .name = "kill-calls", .devices = true,
+	  .threads = { ALL_CALLS, ALL_CALLS, MEMORY_CALLS },
+	  .others = { ALL_CALLS, ALL_CALLS } },
+	{ .name = "kill-two-containers", .two_containers = true, .devices = true,
+	  .threads = { MEMORY_CALLS, MEMORY_CALLS, MEMORY_CALLS, ALL_CALLS },
+	  .others = { MEMORY_CALLS } },
+	{ .name = "kill-detach",
+	  .threads = { ALL_CALLS, MEMORY_CALLS },
+	  .others = { BIT(DO_DETACH), BIT(DO_DETACH) | BIT(DO_DEVICE), MEMORY_CALLS } },
+	{ .name = "kill-close", .devices = true,
+	  .threads = { ALL_CALLS, MEMORY_CALLS | BIT(DO_CLOSE) },
+	  .others = { BIT(DO_CLOSE), ALL_CALLS | BIT(DO_CLOSE) } },
+	{ .name = "kill-second-group",
+	  .second_group = true,
+	  .threads = { MEMORY_CALLS, ALL_CALLS },
+	  .others = { BIT(DO_JOIN), BIT(DO_JOIN) | BIT(DO_DETACH) } },
+	{ .name = "kill-idle-calls-of-others", .devices = true,
+	  .threads = { BIT(CALL_INFO) },
+	  .others = { MEMORY_CALLS, MEMORY_CALLS, ALL_CALLS } },
+	{ .name = "exit-calls", .end = END_EXIT, .two_containers = true,
+	  .threads = { ALL_CALLS, MEMORY_CALLS, BIT(DO_FORK) },
+	  .others = { ALL_CALLS } },
+	{ .name = "execve-calls", .end = END_EXECVE,
+	  .threads = { ALL_CALLS, MEMORY_CALLS, BIT(DO_DONTNEED) },
+	  .others = { ALL_CALLS, BIT(DO_DETACH) } },
+	{ .name = "threads", .end = END_NOT, .two_containers = true, .devices = true,
+	  .threads = { MEMORY_CALLS, MEMORY_CALLS, ALL_CALLS, BIT(DO_DONTNEED) | BIT(DO_FORK) } },
+	{ .name = "threads-detach", .end = END_NOT, .second_group = true,
+	  .threads = { MEMORY_CALLS, ALL_CALLS, BIT(DO_DETACH), BIT(DO_JOIN) } },
+};
+
+/* Seen by all processes of a round. */
+struct shared {
+	atomic_uint ready;
+	atomic_bool stop;	/* not for the owner's threads: they are to be killed */
+	atomic_ulong done[N_DEEDS];
+	atomic_ulong succeeded[N_DEEDS];
+};
+
+#define SLOTS 8
+#define SLOT_BYTES (256 << 10)
+#define ARENA_BYTES (SLOTS * SLOT_BYTES)
+
+/* One actor: a thread of the owner, or a process. */
+struct actor {
+	struct round *round;
+	struct rng rng;
+	unsigned int deeds;
+	bool owner;
+};
+
+struct round {
+	const struct scenario *scenario;
+	struct shared *shared;
+	uint64_t seed;
+	long nr;
+	int containers[2];
+	int groups[2];
+	char *arena;
+};
+
+static int call_at_random(struct actor *actor, enum call_nr call)
+{
+	struct round *round = actor->round;
+	struct rng *rng = &actor->rng;
+	const int fd = round->containers[round->scenario->two_containers && rng_below(rng, 2)];
+	/* Few different ranges, so that actors meet. */
+	const size_t bytes = PAGE << (rng_below(rng, 4) * 2);
+	char *p = round->arena + rng_below(rng, SLOTS) * SLOT_BYTES;
+	const uint64_t iova = (rng_below(rng, 4) ? 0x1000000 : VFIO_WINDOW1_START) +
+			      rng_below(rng, 64) * 16 * PAGE;
+	struct vfio_iommu_spapr_tce_info info;
+
+	switch (call) {
+	case CALL_REGISTER:
+		return spapr_register(fd, p, bytes);
+	case CALL_UNREGISTER:
+		return spapr_unregister(fd, p, bytes);
+	case CALL_MAP:
+		return vfio_map(fd, iova, p, bytes, VFIO_MAP_RW);
+	case CALL_UNMAP:
+		return vfio_unmap(fd, iova, rng_below(rng, 8) ? bytes : 16 * MIB);
+	case CALL_CREATE:
+		return spapr_create(fd, 12, 1ull << 30, 1, NULL);
+	case CALL_REMOVE:
+		return spapr_remove(fd, rng_below(rng, 2) ? 0 : VFIO_WINDOW1_START);
+	default:
+		return spapr_get_info(fd, &info);
+	}
+}
+
+/* VFIO's own answers are its own; what matters is what is left at the end. */
+static bool detach_attach(struct round *round)
+{
+	if (vfio_group_detach(round->groups[0]))
+		return false;
+	vfio_group_attach(round->groups[0], round->containers[0]);
+	vfio_set_iommu(round->containers[0], TYPE7);
+	return true;
+}
+
+static bool join_leave(struct round *round)
+{
+	if (vfio_group_attach(round->groups[1], round->containers[0]))
+		return false;
+	return !vfio_group_detach(round->groups[1]);
+}
+
+static bool open_device(struct round *round)
+{
+	int fd = vfio_group_device(round->groups[0], VFIO_EDU0);
+
+	return fd >= 0 && !close(fd);
+}
+
+static void close_all(struct round *round)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		close(round->containers[i]);
+		close(round->groups[i]);
+	}
+}
+
+static bool fork_once(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	return waitpid(pid, NULL, 0) == pid;
+}
+
+static bool do_deed(struct actor *actor, unsigned int deed)
+{
+	char *slot = actor->round->arena + rng_below(&actor->rng, SLOTS) * SLOT_BYTES;
+	int ret;
+
+	switch (deed) {
+	case DO_DETACH:
+		return detach_attach(actor->round);
+	case DO_DEVICE:
+		return open_device(actor->round);
+	case DO_JOIN:
+		return join_leave(actor->round);
+	case DO_DONTNEED:
+		return !madvise(slot, SLOT_BYTES, MADV_DONTNEED);
+	case DO_FORK:
+		return fork_once();
+	case DO_CLOSE:
+		/* Now and then only, or nothing else would happen. */
+		if (rng_below(&actor->rng, 64))
+			return false;
+		close_all(actor->round);
+		return true;
+	default:
+		ret = call_at_random(actor, deed);
+		/* EBADF: a thread closed the fds. */
+		tap_expect(ret == -EBADF || call_may_answer(deed, ret, false), "%s answered %s",
+			   call_name(deed), tap_ret_name(ret));
+		return !ret;
+	}
+}
+
+static void *act(void *arg)
+{
+	struct actor *actor = arg;
+	struct shared *shared = actor->round->shared;
+
+	atomic_fetch_add(&shared->ready, 1);
+	while (actor->owner || !shared->stop) {
+		unsigned int deed;
+
+		do
+			deed = rng_below(&actor->rng, N_DEEDS);
+		while (!(actor->deeds & BIT(deed)));
+		atomic_fetch_add(&shared->done[deed], 1);
+		if (do_deed(actor, deed)) {
+			atomic_fetch_add(&shared->succeeded[deed], 1);
+			if (deed == DO_CLOSE)
+				break;
+		}
+		if (actor->owner && actor->round->scenario->end == END_NOT && shared->stop)
+			break;
+	}
+	return NULL;
+}
+
+static char *make_arena(void)
+{
+	char *p = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	memset(p, 1, ARENA_BYTES);
+	return p;
+}
+
+static void start_others(struct round *round)
+{
+	struct actor actor = { .round = round };
+	int i;
+
+	for (i = 0; i < MAX_OTHERS && round->scenario->others[i]; i++) {
+		if (fork())
+			continue;
+		actor.rng = rng_stream(round->seed, round->nr * 16 + 8 + i);
+		actor.deeds = round->scenario->others[i];
+		act(&actor);
+		_exit(0);
+	}
+}
+
+static bool open_all(struct round *round)
+{
+	const struct scenario *s = round->scenario;
+	int ret, i;
+
+	memset(round->containers, -1, sizeof(round->containers));
+	memset(round->groups, -1, sizeof(round->groups));
+	for (i = 0; i < 1 + (s->two_containers || s->second_group); i++) {
+		round->groups[i] = vfio_group_open(i ? VFIO_EDU1 : VFIO_EDU0);
+		if (!tap_expect(round->groups[i] >= 0, "open group %d: %s", i,
+				tap_ret_name(round->groups[i])))
+			return false;
+		if (i && s->second_group)
+			break;
+		round->containers[i] = vfio_container_open();
+		ret = vfio_group_attach(round->groups[i], round->containers[i]);
+		if (!ret)
+			ret = vfio_set_iommu(round->containers[i], TYPE7);
+		if (!tap_expect_ret(ret, 0, "attach group %d", i))
+			return false;
+		if (s->devices)
+			vfio_group_device(round->groups[i], i ? VFIO_EDU1 : VFIO_EDU0);
+	}
+	return true;
+}
+
+static int run_owner(int sock, void *arg)
+{
+	struct round *round = arg;
+	const struct scenario *s = round->scenario;
+	struct actor actors[MAX_THREADS];
+	pthread_t threads[MAX_THREADS];
+	int n, i, msg;
+
+	round->arena = make_arena();
+	if (!tap_expect(round->arena, "memory") || !open_all(round))
+		return 1;
+	start_others(round);
+	for (n = 0; n < MAX_THREADS && s->threads[n]; n++) {
+		actors[n] = (struct actor){
+			.round = round, .deeds = s->threads[n], .owner = true,
+			.rng = rng_stream(round->seed, round->nr * 16 + n),
+		};
+		if (pthread_create(&threads[n], NULL, act, &actors[n]))
+			return 1;
+	}
+	sock_recv(sock, &msg);
+	if (s->end == END_EXECVE) {
+		/* The new program inherits container and group and ends at once. */
+		execl("/proc/self/exe", "race", "--exit", NULL);
+		return 1;
+	}
+	if (s->end == END_NOT)
+		for (i = 0; i < n; i++)
+			pthread_join(threads[i], NULL);
+	return 0;
+}
+
+static unsigned int count(const unsigned int *deeds, unsigned int max)
+{
+	unsigned int n = 0;
+
+	while (n < max && deeds[n])
+		n++;
+	return n;
+}
+
+/* Waits for what the owner left behind; we are its subreaper. */
+static bool reap_all(void)
+{
+	const uint64_t deadline = meter_now_ns() + 10000000000ull;
+
+	for (;;) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG);
+
+		if (pid < 0)
+			return true;
+		if (!pid && meter_now_ns() > deadline)
+			return tap_expect(false, "a process of the round does not end");
+		if (!pid)
+			meter_sleep_ms(1);
+	}
+}
+
+static void run_round(struct round *round)
+{
+	const struct scenario *s = round->scenario;
+	const unsigned int actors = count(s->threads, MAX_THREADS) + count(s->others, MAX_OTHERS);
+	struct rng rng = rng_stream(round->seed, round->nr * 16 + 15);
+	const uint64_t deadline = meter_now_ns() + 5000000000ull;
+	struct proc owner;
+	uint64_t killed;
+	int ret;
+
+	round->shared->ready = 0;
+	round->shared->stop = false;
+	if (!tap_expect_ret(proc_start(&owner, run_owner, round), 0, "start the owner"))
+		return;
+	while (round->shared->ready < actors && meter_now_ns() < deadline)
+		usleep(200);
+	tap_expect_eq(round->shared->ready, actors, "actors at work");
+	usleep(rng_below(&rng, 20000));
+	killed = meter_now_ns();
+	if (s->end == END_KILL)
+		kill(owner.pid, SIGKILL);
+	else if (s->end == END_NOT)
+		round->shared->stop = true;
+	sock_send(owner.sock, 1);
+	ret = pid_wait(owner.pid, 10000);
+	tap_expect_eq(ret, s->end == END_KILL ? 128 + SIGKILL : 0, "the owner's end");
+	tap_expect(meter_now_ns() - killed < 5000000000ull, "the owner took longer than 5 s to end");
+	usleep(rng_below(&rng, 4000));
+	round->shared->stop = true;
+	owner.pid = -1;
+	proc_kill(&owner);
+	reap_all();
+	meter_assert_clean(true);
+}
+
+static void run_scenario(const struct scenario *scenario)
+{
+	const uint64_t deadline = meter_now_ns() + seconds * 1000000000ull;
+	struct round round = {
+		.scenario = scenario,
+		.seed = seed ? seed : (long)(meter_now_ns() & 0x7fffffff),
+	};
+	char text[512];
+	int len = 0, i;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	round.shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	tap_diag("--seed %llu", (unsigned long long)round.seed);
+	for (round.nr = 0; round.nr < rounds && meter_now_ns() < deadline; round.nr++) {
+		run_round(&round);
+		if (tap_failures()) {
+			tap_diag("round %ld", round.nr);
+			break;
+		}
+	}
+	for (i = 0; i < N_DEEDS; i++)
+		if (round.shared->done[i])
+			len += snprintf(text + len, sizeof(text) - len, " %s %lu/%lu",
+					i < N_CALLS ? call_name(i) :
+					(const char *[]){ "detach", "device", "join", "dontneed",
+							  "fork", "close" }[i - N_CALLS],
+					round.shared->succeeded[i], round.shared->done[i]);
+	tap_diag("%ld rounds, succeeded/done:%s", round.nr, text);
+	/* A race that is never run is no test. */
+	for (i = 0; i < N_CALLS; i++)
+		if (round.shared->done[i] && round.nr >= 20)
+			tap_expect(round.shared->succeeded[i], "no %s succeeded", call_name(i));
+}
+
+#define SCENARIO(nr, id) static void test_##id(void) { run_scenario(&scenarios[nr]); }
+SCENARIO(0, kill_calls)
+SCENARIO(1, kill_two_containers)
+SCENARIO(2, kill_detach)
+SCENARIO(3, kill_close)
+SCENARIO(4, kill_second_group)
+SCENARIO(5, kill_idle)
+SCENARIO(6, exit_calls)
+SCENARIO(7, execve_calls)
+SCENARIO(8, threads)
+SCENARIO(9, threads_detach)
+
+#define TEST(nr, id) { .name = scenarios[nr].name, .run = test_##id, .timeout_s = 600 }
+
+int main(int argc, char **argv)
+{
+	const struct suite_test tests[] = {
+		TEST(0, kill_calls), TEST(1, kill_two_containers), TEST(2, kill_detach),
+		TEST(3, kill_close), TEST(4, kill_second_group), TEST(5, kill_idle),
+		TEST(6, exit_calls), TEST(7, execve_calls), TEST(8, threads),
+		TEST(9, threads_detach),
+	};
+	static const struct suite_option options[] = {
+		{ .name = "--rounds", .number = &rounds, .help = "of each test (60)" },
+		{ .name = "--seconds", .number = &seconds, .help = "at most, for each test (14)" },
+		{ .name = "--seed", .number = &seed, .help = "chooses as it did then" },
+	};
+	const struct suite suite = {
+		.name = "race",
+		.tests = tests,
+		.n_tests = SUITE_SIZE(tests),
+		.options = options,
+		.n_options = SUITE_SIZE(options),
+	};
+
+	if (argc == 2 && !strcmp(argv[1], "--exit"))
+		return 0;
+	return suite_main(argc, argv, &suite);
+}
