@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * bench: what vfio_prereg, the kernel's type1 and the bare IOMMU API cost.
+ *
+ * Each measurement is a line of JSON on standard output; bench/run reads them.
+ * A measurement that cannot be made ends the program with a sentence: numbers
+ * of something that failed are of no use.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vfio.h"
+
+#define PAGE_BYTES	4096ul
+#define MIB		(1ul << 20)
+#define BENCH_DEVICE	VFIO_EDU0
+/* Clear of the MSI range, inside a default window, 2 MiB aligned, room for 1 GiB. */
+#define BENCH_IOVA	0x10000000ull
+
+/* ---- bench.c ---- */
+
+/* Prints a sentence and exits with 1. */
+void bench_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/* Dies with @what unless @ret is 0 (a wrapper's result: -errno). */
+void bench_need(int ret, const char *what);
+/* One line of JSON: {"what":"@what", then @fmt, which is the rest without braces}. */
+void bench_out(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- memory.c ---- */
+
+enum backing {
+	BACKING_SMALL,		/* 4 KiB pages, as the kernel hands them out */
+	BACKING_THP,		/* 2 MiB pages */
+	BACKING_SCATTERED,	/* 4 KiB pages, no two of them side by side */
+	BACKINGS,
+};
+
+extern const char *const backing_name[BACKINGS];
+
+void *memory_get(size_t bytes, enum backing backing);
+void memory_put(void *p, size_t bytes);
+
+/* ---- side.c ---- */
+
+/*
+ * What is compared. LIMIT is bare iommu_map(), an ioctl for each call as the
+ * other two have; LIMIT_SG is the same with iommu_map_sg().
+ */
+enum side_kind {
+	SIDE_TYPE1,
+	SIDE_PREREG,
+	SIDE_LIMIT,
+	SIDE_LIMIT_SG,
+	SIDES,
+};
+
+extern const char *const side_name[SIDES];
+
+struct side {
+	enum side_kind kind;
+	struct vfio_dev dev;	/* TYPE1, PREREG */
+	int limit;		/* LIMIT*: its file */
+	char *p;		/* what side_register() took */
+	size_t bytes;
+	uint64_t stretches;	/* LIMIT*: physically contiguous pieces of it */
+};
+
+/* All of these die when they fail. */
+void side_open(struct side *side, enum side_kind kind);
+void side_close(struct side *side);
+/*
+ * REGISTER, or bare pinning; type1 pins when it maps. Both return nanoseconds.
+ */
+uint64_t side_register(struct side *side, char *p, size_t bytes);
+uint64_t side_unregister(struct side *side);
+/* Maps memory that was registered, from @offset on; unmaps. */
+void side_map(struct side *side, uint64_t iova, size_t offset, size_t bytes);
+void side_unmap(struct side *side, uint64_t iova, size_t bytes);
+/* LIMIT*: maps or unmaps in pieces of @step, one ioctl for all of them. */
+void side_map_bare(struct side *side, uint64_t iova, size_t bytes, size_t step);
+void side_unmap_bare(struct side *side, uint64_t iova, size_t bytes, size_t step);
+/* A call that the other side knows nothing of, so only the way there and back. */
+void side_nop(struct side *side);
+
+/* ---- calls.c, growth.c, kill.c: @rounds measurements of each ---- */
+
+void bench_calls(enum backing backing, size_t bytes, unsigned int rounds);
+void bench_nop(unsigned int rounds);
+void bench_mappings(unsigned int rounds);
+void bench_windows(unsigned int rounds);
+void bench_regions(unsigned int rounds);
+void bench_bookkeeping(enum backing backing, size_t bytes, unsigned int rounds);
+
+/* How an owner to be killed holds its memory. */
+enum kill_kind {
+	KILL_NOT_HELD,		/* not at all: what exit itself takes */
+	KILL_TYPE1,
+	KILL_PREREG,
+	KILL_KINDS,
+};
+
+/*
+ * Kills owners of @bytes, mapped in @pieces mappings of the same size; with
+ * @regions each piece is registered on its own.
+ */
+void bench_kill(enum backing backing, size_t bytes, size_t pieces, bool regions,
+		unsigned int rounds);
+
+#endif
