@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The machine the module runs on here: page frames, address spaces, IOMMUs,
+ * and everything that can be made to fail. All of it watches the module: what
+ * would be a corruption on a real machine fails the open test with a sentence.
+ */
+#ifndef FAKE_H
+#define FAKE_H
+
+#include "shim.h"
+
+/* ---- faults (kernel.c) ---------------------------------------------------- */
+
+enum fake_fault {
+	FAKE_FAULT_NONE,
+	FAKE_FAULT_ALLOC,	/* kmalloc & co. return NULL */
+	FAKE_FAULT_PIN,		/* pinning pins nothing, -ENOMEM */
+	FAKE_FAULT_PIN_SHORT,	/* pins half of what was asked for, then -EFAULT */
+	FAKE_FAULT_MAP,		/* a page table page is not to be had, -ENOMEM */
+	FAKE_FAULT_SIGNAL,	/* a fatal signal is pending from here on */
+	FAKE_FAULT_ATTACH,	/* domain_alloc, attach, resv regions, MSI cookie */
+	FAKE_FAULT_COPY,	/* the user's struct is not there */
+	FAKE_FAULTS
+};
+
+extern const char *const fake_fault_names[FAKE_FAULTS];
+
+/* Let the @nth (from 1) such thing fail, or, with @all, it and all later ones. */
+void fake_fault_arm(enum fake_fault fault, unsigned long nth, bool all);
+/* Returns how many failed. */
+unsigned long fake_fault_disarm(void);
+/* For the fakes: 0, or it fails this time, the how manieth time. */
+unsigned long fake_fault(enum fake_fault fault);
+
+/* ---- kernel.c ------------------------------------------------------------- */
+
+/* While set, an allocation fails the test: tear-down must do without. */
+extern bool fake_no_alloc;
+/* Bytes allocated and not freed. */
+long fake_alloc_bytes(void);
+/* Lines the module logged since the last call. */
+unsigned int fake_log_lines(void);
+/* Locks that the calling thread holds: ranks, mmap_lock's is FAKE_RANK_MMAP. */
+#define FAKE_RANK_MMAP	3
+void fake_lock_take(int rank, const char *name);
+void fake_lock_drop(int rank, const char *name);
+bool fake_lock_any(void);
+/* What the file in debugfs says about a counter; fails the test if nothing. */
+long fake_stat(const char *name);
+/* Allocations, locks, kmem caches, xarray: nothing may be left of them. */
+void fake_kernel_check(void);
+
+/* ---- thread.c: a second thread, one runs at a time ------------------------ */
+
+/* Run fn(arg) as another task of mm until it waits or ends. */
+void fake_thread_start(void (*fn)(void *arg), void *arg, struct mm_struct *mm);
+/* Let it run until it waits again or ends; returns true when it ended. */
+bool fake_thread_continue(void);
+
+/* ---- memory.c ------------------------------------------------------------- */
+
+/*
+ * Frames below FAKE_BULK_PFN are counted one by one. From there on a counter
+ * stands for FAKE_BULK_PAGES, so a test can have a TiB of them.
+ */
+#define FAKE_FIRST_PFN	0x1000UL
+#define FAKE_BULK_PFN	0x400000UL
+#define FAKE_BULK_PAGES	512UL
+#define FAKE_END_PFN	(FAKE_BULK_PFN + (2UL << (40 - PAGE_SHIFT)))
+
+/* Part of an address space. */
+struct fake_vma {
+	unsigned long	start;
+	unsigned long	npages;
+	unsigned long	pfn;	/* the lowest frame behind it */
+	/*
+	 * 0: frames ascend; n: in pieces of n frames, the highest piece first,
+	 * so that no two pieces are contiguous. Divides npages.
+	 */
+	unsigned long	piece;
+	const u32	*pfns;	/* or the frame of each page */
+	bool		readonly;
+	bool		fs_dax;
+};
+
+#define FAKE_VMAS	24
+
+struct mm_struct {
+	unsigned int		id;	/* from 1 */
+	int			users;
+	int			count;
+	bool			mmap_locked;
+	unsigned long		locked_vm;
+	unsigned long		limit;	/* RLIMIT_MEMLOCK in pages */
+	struct mmu_notifier	*notifier;
+	unsigned int		nvmas;
+	struct fake_vma		vmas[FAKE_VMAS];
+};
+
+/* An address space with one user and no limit. */
+struct mm_struct *fake_mm_create(void);
+/* Add memory at vma->start; the frames are the caller's choice. */
+void fake_mm_add(struct mm_struct *mm, const struct fake_vma *vma);
+/*
+ * The last mmput() by a task that left the mm: release() runs, after which none
+ * of its pages may be pinned; allocations fail the test. The struct goes with
+ * the last mmdrop().
+ */
+void fake_mm_exit(struct mm_struct *mm);
+/* Frame of a page, or 0. */
+unsigned long fake_mm_pfn(const struct mm_struct *mm, unsigned long vaddr);
+/* Fresh frames for a test, aligned to @align pages (power of two). */
+unsigned long fake_frames(unsigned long npages, unsigned long align);
+/* No pins, nothing reachable, no mm may be left; then all frames are fresh. */
+void fake_memory_check(void);
+
+/* Runs once in the middle of the next pin_user_pages_fast(), without locks. */
+extern void (*fake_pin_hook)(void);
+/* Calls of pin_user_pages_fast() so far. */
+extern unsigned long fake_pin_calls;
+
+/* Pins of all frames, and of one. */
+unsigned long fake_pins(void);
+unsigned long fake_frame_pins(unsigned long pfn);
+/* Was the frame marked dirty when it was last unpinned? */
+bool fake_frame_dirty(unsigned long pfn);
+/* An IOMMU entry or a stale IOTLB entry names the frames now; or no more. */
+void fake_frames_reach(unsigned long pfn, unsigned long npages, bool write);
+void fake_frames_unreach(unsigned long pfn, unsigned long npages);
+
+/* ---- iommu.c -------------------------------------------------------------- */
+
+/* A kind of IOMMU: page tables of @levels levels of @bits bits, 4 KiB pages. */
+struct bus_type {
+	const char			*name;
+	const struct iommu_domain_ops	*ops;
+	unsigned int			bits;
+	unsigned int			levels;
+	unsigned long			pgsizes;
+	u64				aperture_first;
+	u64				aperture_last;
+	int				msi_cookie;	/* what get says */
+};
+
+extern const struct iommu_domain_ops fake_iommu_coherent;
+extern const struct iommu_domain_ops fake_iommu_incoherent;
+extern const struct iommu_domain_ops fake_iommu_without_coherency;
+
+struct iommu_group {
+	int				id;
+	struct device			dev;
+	struct iommu_domain		*domain;	/* attached to */
+	const struct iommu_resv_region	*resv;
+	unsigned int			nresv;
+};
+
+/* What the interrupt controller says, irq_domain_check_msi_remap(). */
+extern bool fake_msi_isolated;
+/* IOTLB flushes so far, of a range and of a whole domain. */
+extern unsigned long fake_iommu_range_flushes, fake_iommu_full_flushes;
+
+/* Domains that exist. */
+unsigned int fake_iommu_domains(void);
+/* The entry that translates iova; false: none. */
+struct fake_iommu_entry {
+	u64		iova;	/* its first */
+	u64		bytes;	/* its page size */
+	phys_addr_t	phys;
+	int		prot;	/* IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE */
+};
+bool fake_iommu_lookup(struct iommu_domain *domain, u64 iova,
+		       struct fake_iommu_entry *entry);
+/* All entries in IOVA order. */
+void fake_iommu_walk(struct iommu_domain *domain,
+		     void (*fn)(void *data, const struct fake_iommu_entry *entry),
+		     void *data);
+/* Bytes mapped; number of entries. */
+u64 fake_iommu_bytes(struct iommu_domain *domain);
+unsigned long fake_iommu_entries(struct iommu_domain *domain);
+/* No domain left. */
+void fake_iommu_check(void);
+
+#endif

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Faults, allocation, locks, interval trees, xarray, log: see shim/kernel.h. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "fake.h"
+#include "tap.h"
+
+/* ---- faults ---------------------------------------------------------------- */
+
+const char *const fake_fault_names[FAKE_FAULTS] = {
+	"none", "allocation", "pin", "short pin", "map", "signal", "attach",
+	"copy",
+};
+
+static struct {
+	enum fake_fault	fault;
+	unsigned long	countdown;
+	unsigned long	fired;
+	bool		all;
+} armed;
+
+void fake_fault_arm(enum fake_fault fault, unsigned long nth, bool all)
+{
+	armed.fault = fault;
+	armed.countdown = nth;
+	armed.fired = 0;
+	armed.all = all;
+}
+
+unsigned long fake_fault_disarm(void)
+{
+	unsigned long fired = armed.fired;
+
+	fake_fault_arm(FAKE_FAULT_NONE, 0, false);
+	return fired;
+}
+
+unsigned long fake_fault(enum fake_fault fault)
+{
+	if (armed.fault != fault)
+		return 0;
+	if (armed.countdown && --armed.countdown)
+		return 0;
+	if (armed.fired && !armed.all)
+		return 0;
+	return ++armed.fired;
+}
+
+/* ---- log and verdicts ------------------------------------------------------ */
+
+static unsigned int log_lines;
+
+void shim_fail(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	tap_expect(false, "%s", text);
+}
+
+void shim_log(const char *fmt, ...)
+{
+	(void)fmt;
+	log_lines++;
+}
+
+unsigned int fake_log_lines(void)
+{
+	unsigned int lines = log_lines;
+
+	log_lines = 0;
+	return lines;
+}
+
+/* ---- allocation ------------------------------------------------------------ */
+
+/* The size is kept in front of what the caller gets. */
+union alloc_header {
+	size_t		bytes;
+	max_align_t	align;
+};
+
+bool fake_no_alloc;
+static long alloc_bytes, alloc_live, caches_live;
+
+static void *alloc(size_t bytes)
+{
+	union alloc_header *header;
+
+	if (fake_no_alloc)
+		shim_fail("tear-down allocates %zu bytes", bytes);
+	if (fake_fault(FAKE_FAULT_ALLOC))
+		return NULL;
+	header = malloc(sizeof(*header) + bytes);
+	if (!header)
+		return NULL;
+	header->bytes = bytes;
+	alloc_bytes += bytes;
+	alloc_live++;
+	return header + 1;
+}
+
+void *kmalloc(size_t bytes, gfp_t gfp)
+{
+	void *ptr = alloc(bytes);
+
+	(void)gfp;
+	if (ptr)
+		memset(ptr, 0x5a, bytes);
+	return ptr;
+}
+
+void *kzalloc(size_t bytes, gfp_t gfp)
+{
+	void *ptr = alloc(bytes);
+
+	(void)gfp;
+	if (ptr)
+		memset(ptr, 0, bytes);
+	return ptr;
+}
+
+void kfree(const void *ptr)
+{
+	union alloc_header *header = (union alloc_header *)ptr - 1;
+
+	if (!ptr)
+		return;
+	alloc_bytes -= header->bytes;
+	alloc_live--;
+	free(header);
+}
+
+long fake_alloc_bytes(void)
+{
+	return alloc_bytes;
+}
+
+struct kmem_cache *shim_kmem_cache_create(size_t bytes)
+{
+	struct kmem_cache *cache;
+
+	if (fake_fault(FAKE_FAULT_ALLOC))
+		return NULL;
+	cache = calloc(1, sizeof(*cache));
+	if (cache) {
+		cache->bytes = bytes;
+		caches_live++;
+	}
+	return cache;
+}
+
+void kmem_cache_destroy(struct kmem_cache *cache)
+{
+	if (cache->objects)
+		shim_fail("%ld objects left in a kmem_cache", cache->objects);
+	free(cache);
+	caches_live--;
+}
+
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	void *ptr = kmalloc(cache->bytes, gfp);
+
+	if (ptr)
+		cache->objects++;
+	return ptr;
+}
+
+void kmem_cache_free(struct kmem_cache *cache, void *ptr)
+{
+	cache->objects--;
+	kfree(ptr);
+}
+
+/* ---- locks ----------------------------------------------------------------- */
+
+static _Thread_local int held[FAKE_RANK_MMAP + 1];
+
+void fake_lock_take(int rank, const char *name)
+{
+	int r;
+
+	for (r = rank; r <= FAKE_RANK_MMAP; r++)
+		if (held[r])
+			shim_fail("%s is taken inside a lock of rank %d", name, r);
+	held[rank]++;
+}
+
+void fake_lock_drop(int rank, const char *name)
+{
+	if (!held[rank])
+		shim_fail("%s is dropped but not held", name);
+	else
+		held[rank]--;
+}
+
+bool fake_lock_any(void)
+{
+	int r;
+
+	for (r = 0; r <= FAKE_RANK_MMAP; r++)
+		if (held[r])
+			return true;
+	return false;
+}
+
+void shim_mutex_init(struct mutex *lock, const char *name)
+{
+	static const char *const ranks[] = { "", "container", "owner" };
+	int r;
+
+	*lock = (struct mutex) { .name = name };
+	for (r = 1; r < (int)ARRAY_SIZE(ranks); r++)
+		if (strstr(name, ranks[r]))
+			lock->rank = r;
+	if (!lock->rank)
+		shim_fail("lock %s is not in the order of prereg.h", name);
+}
+
+void mutex_lock(struct mutex *lock)
+{
+	if (lock->held)
+		shim_fail("%s is held already: a deadlock", lock->name);
+	fake_lock_take(lock->rank, lock->name);
+	lock->held = true;
+}
+
+int mutex_lock_killable(struct mutex *lock)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	mutex_lock(lock);
+	return 0;
+}
+
+void mutex_unlock(struct mutex *lock)
+{
+	if (!lock->held)
+		shim_fail("%s is dropped but not held", lock->name);
+	fake_lock_drop(lock->rank, lock->name);
+	lock->held = false;
+}
+
+/* ---- tasks ----------------------------------------------------------------- */
+
+_Thread_local struct task_struct *current;
+
+bool fatal_signal_pending(struct task_struct *task)
+{
+	if (fake_fault(FAKE_FAULT_SIGNAL))
+		task->killed = true;
+	return task->killed;
+}
+
+bool capable(int cap)
+{
+	return cap == CAP_IPC_LOCK && current->cap_ipc_lock;
+}
+
+/* ---- interval trees -------------------------------------------------------- */
+
+void interval_tree_insert(struct interval_tree_node *node,
+			  struct rb_root_cached *root)
+{
+	struct interval_tree_node **link = &root->rb_root.first;
+
+	if (node->start > node->last)
+		shim_fail("an empty interval is inserted");
+	for (; *link && (*link)->start <= node->start; link = &(*link)->next)
+		if (*link == node)
+			shim_fail("an interval is inserted twice");
+	node->next = *link;
+	*link = node;
+}
+
+void interval_tree_remove(struct interval_tree_node *node,
+			  struct rb_root_cached *root)
+{
+	struct interval_tree_node **link = &root->rb_root.first;
+
+	while (*link && *link != node)
+		link = &(*link)->next;
+	if (*link)
+		*link = node->next;
+	else
+		shim_fail("an interval is removed that is not in the tree");
+}
+
+static struct interval_tree_node *interval_from(struct interval_tree_node *node,
+						unsigned long start,
+						unsigned long last)
+{
+	while (node && node->last < start)
+		node = node->next;
+	return node && node->start <= last ? node : NULL;
+}
+
+struct interval_tree_node *
+interval_tree_iter_first(struct rb_root_cached *root, unsigned long start,
+			 unsigned long last)
+{
+	return interval_from(root->rb_root.first, start, last);
+}
+
+struct interval_tree_node *
+interval_tree_iter_next(struct interval_tree_node *node, unsigned long start,
+			unsigned long last)
+{
+	return interval_from(node->next, start, last);
+}
+
+/* ---- xarray ---------------------------------------------------------------- */
+
+struct shim_xa_entry {
+	struct shim_xa_entry	*next;
+	unsigned long		index;
+	void			*entry;
+};
+
+void *xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
+{
+	struct shim_xa_entry *e = kmalloc(sizeof(*e), gfp);
+
+	if (!e)
+		return ERR_PTR(-ENOMEM);
+	if (xa_load(xa, index))
+		shim_fail("index %lu is stored twice", index);
+	e->index = index;
+	e->entry = entry;
+	e->next = xa->first;
+	xa->first = e;
+	return NULL;
+}
+
+static struct shim_xa_entry **xa_find(struct xarray *xa, unsigned long index)
+{
+	struct shim_xa_entry **e = &xa->first;
+
+	while (*e && (*e)->index != index)
+		e = &(*e)->next;
+	return e;
+}
+
+void *xa_load(struct xarray *xa, unsigned long index)
+{
+	struct shim_xa_entry *e = *xa_find(xa, index);
+
+	return e ? e->entry : NULL;
+}
+
+void *xa_erase(struct xarray *xa, unsigned long index)
+{
+	struct shim_xa_entry **link = xa_find(xa, index), *e = *link;
+	void *entry = NULL;
+
+	if (e) {
+		entry = e->entry;
+		*link = e->next;
+		kfree(e);
+	}
+	return entry;
+}
+
+/* ---- debugfs --------------------------------------------------------------- */
+
+static const struct file_operations *stats_file;
+
+struct dentry *debugfs_create_dir(const char *name, struct dentry *parent)
+{
+	(void)name;
+	(void)parent;
+	return (struct dentry *)&stats_file;
+}
+
+struct dentry *debugfs_create_file(const char *name, unsigned int mode,
+				   struct dentry *parent, void *data,
+				   const struct file_operations *fops)
+{
+	(void)mode;
+	(void)data;
+	if (strcmp(name, "stats") || parent != (struct dentry *)&stats_file)
+		shim_fail("an unknown file in debugfs: %s", name);
+	stats_file = fops;
+	return parent;
+}
+
+void debugfs_remove(struct dentry *dentry)
+{
+	(void)dentry;
+	stats_file = NULL;
+}
+
+void seq_printf(struct seq_file *seq, const char *fmt, ...)
+{
+	size_t used = strlen(seq->text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(seq->text + used, sizeof(seq->text) - used, fmt, ap);
+	va_end(ap);
+}
+
+long fake_stat(const char *name)
+{
+	struct seq_file seq = { "\n" };
+	char line[64];
+	char *p;
+
+	snprintf(line, sizeof(line), "\n%s ", name);
+	if (stats_file)
+		stats_file->show(&seq, NULL);
+	p = strstr(seq.text, line);
+	if (!p) {
+		shim_fail("no counter %s in debugfs", name);
+		return -1;
+	}
+	return strtol(p + strlen(line), NULL, 10);
+}
+
+void fake_kernel_check(void)
+{
+	if (alloc_live)
+		shim_fail("%ld allocations, %ld bytes, were not freed",
+			  alloc_live, alloc_bytes);
+	if (caches_live)
+		shim_fail("%ld kmem_caches are left", caches_live);
+	if (fake_lock_any())
+		shim_fail("a lock is still held");
+	alloc_live = 0;
+	alloc_bytes = 0;
+	caches_live = 0;
+}

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's general interfaces that kernel/ uses, for user space: as the
+ * kernel defines them where that is short, and where not, the simplest thing
+ * that behaves the same in one thread and notices wrong use.
+ */
+#ifndef SHIM_KERNEL_H
+#define SHIM_KERNEL_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <linux/types.h>
+
+typedef __u8 u8;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef u64 phys_addr_t;
+typedef u64 dma_addr_t;
+
+#define U64_MAX		(~0ULL)
+#define ULONG_MAX	(~0UL)
+#define ERESTARTSYS	512
+
+#define __user
+#define __init
+#define __exit
+
+/* ---- what a test sees of it: fake.h; how wrong use fails the test ------- */
+
+/* Fail the open test. */
+void shim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A line for the kernel log. */
+void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#ifndef pr_fmt
+#define pr_fmt(fmt) fmt
+#endif
+#define pr_warn(fmt, ...)	shim_log(pr_fmt(fmt), ##__VA_ARGS__)
+#define pr_warn_ratelimited	pr_warn
+
+#define WARN_ON(cond)							\
+({									\
+	bool __warn = (cond);						\
+	if (__warn)							\
+		shim_fail("WARN_ON(%s) at %s:%d", #cond, __FILE__, __LINE__); \
+	__warn;								\
+})
+#define WARN_ON_ONCE	WARN_ON
+
+/* ---- numbers ------------------------------------------------------------ */
+
+#define BIT(n)			(1UL << (n))
+#define BIT_ULL(n)		(1ULL << (n))
+#define GENMASK_ULL(h, l)	((~0ULL << (l)) & (~0ULL >> (63 - (h))))
+#define SZ_4K			0x1000
+#define SZ_2G			0x80000000
+#define BITS_PER_BYTE		8
+
+#define PAGE_SHIFT		12
+#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define PFN_PHYS(pfn)		((phys_addr_t)(pfn) << PAGE_SHIFT)
+#define PHYS_PFN(phys)		((unsigned long)((phys) >> PAGE_SHIFT))
+#define IS_ALIGNED(x, a)	(!((x) & ((typeof(x))(a) - 1)))
+#define PAGE_ALIGNED(x)		IS_ALIGNED((unsigned long)(x), PAGE_SIZE)
+#define offset_in_page(x)	((unsigned long)(x) & (PAGE_SIZE - 1))
+#define round_down(x, y)	((x) & ~((typeof(x))(y) - 1))
+#define round_up(x, y)		((((x) - 1) | ((typeof(x))(y) - 1)) + 1)
+#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+
+/* Both sides of one type, as in the kernel. */
+#define shim_same_type(x, y)	((void)sizeof((typeof(x) *)1 == (typeof(y) *)1))
+#define min(x, y)							\
+({									\
+	typeof(x) __x = (x);						\
+	typeof(y) __y = (y);						\
+	shim_same_type(__x, __y);					\
+	__x < __y ? __x : __y;						\
+})
+#define max(x, y)							\
+({									\
+	typeof(x) __x = (x);						\
+	typeof(y) __y = (y);						\
+	shim_same_type(__x, __y);					\
+	__x > __y ? __x : __y;						\
+})
+#define min_t(type, x, y)	min((type)(x), (type)(y))
+#define max_t(type, x, y)	max((type)(x), (type)(y))
+#define check_add_overflow(a, b, sum)					\
+({									\
+	shim_same_type(a, *(sum));					\
+	__builtin_add_overflow(a, b, sum);				\
+})
+#define check_mul_overflow(a, b, product)				\
+({									\
+	shim_same_type(a, *(product));					\
+	__builtin_mul_overflow(a, b, product);				\
+})
+
+static inline bool is_power_of_2(unsigned long n)
+{
+	return n && !(n & (n - 1));
+}
+
+static inline unsigned long __ffs(unsigned long word)
+{
+	if (!word) {
+		shim_fail("__ffs(0) is undefined");
+		return 0;
+	}
+	return __builtin_ctzl(word);
+}
+
+static inline unsigned long __fls(unsigned long word)
+{
+	if (!word) {
+		shim_fail("__fls(0) is undefined");
+		return 0;
+	}
+	return 63 - __builtin_clzl(word);
+}
+
+#define ilog2(n)	((int)__fls(n))
+
+/* ---- the compiler ------------------------------------------------------- */
+
+#define READ_ONCE(x)		(*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, value)	(*(volatile typeof(x) *)&(x) = (value))
+#define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define likely(x)		(x)
+#define unlikely(x)		(x)
+
+#define __shim_static_assert(expr, text, ...)	_Static_assert(expr, text)
+#define static_assert(expr, ...)					\
+	__shim_static_assert(expr, ##__VA_ARGS__, #expr)
+
+#define offsetofend(type, member)					\
+	(offsetof(type, member) + sizeof(((type *)0)->member))
+#define container_of(ptr, type, member)					\
+({									\
+	const typeof(((type *)0)->member) *__member = (ptr);		\
+	(type *)((char *)__member - offsetof(type, member));		\
+})
+
+/* ---- errors as pointers ------------------------------------------------- */
+
+#define MAX_ERRNO	4095
+
+static inline void *ERR_PTR(long error)
+{
+	return (void *)error;
+}
+
+static inline long PTR_ERR(const void *ptr)
+{
+	return (long)ptr;
+}
+
+static inline bool IS_ERR(const void *ptr)
+{
+	return (unsigned long)ptr >= (unsigned long)-MAX_ERRNO;
+}
+
+static inline void *ERR_CAST(const void *ptr)
+{
+	return (void *)ptr;
+}
+
+/* ---- lists -------------------------------------------------------------- */
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+#define LIST_HEAD_INIT(name)	{ &(name), &(name) }
+#define LIST_HEAD(name)		struct list_head name = LIST_HEAD_INIT(name)
+
+static inline void INIT_LIST_HEAD(struct list_head *list)
+{
+	list->next = list;
+	list->prev = list;
+}
+
+static inline void list_insert_between(struct list_head *entry,
+				       struct list_head *prev,
+				       struct list_head *next)
+{
+	next->prev = entry;
+	entry->next = next;
+	entry->prev = prev;
+	prev->next = entry;
+}
+
+static inline void list_add(struct list_head *entry, struct list_head *head)
+{
+	list_insert_between(entry, head, head->next);
+}
+
+static inline void list_add_tail(struct list_head *entry,
+				 struct list_head *head)
+{
+	list_insert_between(entry, head->prev, head);
+}
+
+static inline void list_del(struct list_head *entry)
+{
+	if (!entry->next || !entry->prev) {
+		shim_fail("list_del() of an entry that is on no list");
+		return;
+	}
+	entry->next->prev = entry->prev;
+	entry->prev->next = entry->next;
+	entry->next = NULL;
+	entry->prev = NULL;
+}
+
+static inline bool list_empty(const struct list_head *head)
+{
+	return head->next == head;
+}
+
+static inline bool list_is_singular(const struct list_head *head)
+{
+	return !list_empty(head) && head->next == head->prev;
+}
+
+#define list_entry(ptr, type, member)	container_of(ptr, type, member)
+#define list_first_entry(head, type, member)				\
+	list_entry((head)->next, type, member)
+#define list_first_entry_or_null(head, type, member)			\
+	(list_empty(head) ? NULL : list_first_entry(head, type, member))
+#define list_for_each_entry(pos, head, member)				\
+	for (pos = list_entry((head)->next, typeof(*pos), member);	\
+	     &pos->member != (head);					\
+	     pos = list_entry(pos->member.next, typeof(*pos), member))
+#define list_for_each_entry_continue_reverse(pos, head, member)		\
+	for (pos = list_entry(pos->member.prev, typeof(*pos), member);	\
+	     &pos->member != (head);					\
+	     pos = list_entry(pos->member.prev, typeof(*pos), member))
+#define list_for_each_entry_safe(pos, n, head, member)			\
+	for (pos = list_entry((head)->next, typeof(*pos), member),	\
+	     n = list_entry(pos->member.next, typeof(*pos), member);	\
+	     &pos->member != (head);					\
+	     pos = n, n = list_entry(n->member.next, typeof(*n), member))
+
+/* ---- interval trees: a list in ascending order serves here -------------- */
+
+struct interval_tree_node {
+	struct interval_tree_node	*next;
+	unsigned long			start;
+	unsigned long			last;
+};
+
+struct rb_root {
+	struct interval_tree_node	*first;
+};
+
+struct rb_root_cached {
+	struct rb_root			rb_root;
+};
+
+#define RB_ROOT_CACHED		((struct rb_root_cached) { { NULL } })
+#define RB_EMPTY_ROOT(root)	(!(root)->first)
+
+void interval_tree_insert(struct interval_tree_node *node,
+			  struct rb_root_cached *root);
+void interval_tree_remove(struct interval_tree_node *node,
+			  struct rb_root_cached *root);
+struct interval_tree_node *
+interval_tree_iter_first(struct rb_root_cached *root, unsigned long start,
+			 unsigned long last);
+struct interval_tree_node *
+interval_tree_iter_next(struct interval_tree_node *node, unsigned long start,
+			unsigned long last);
+
+/* ---- counters, references ------------------------------------------------ */
+
+typedef struct {
+	long	counter;
+} atomic_long_t;
+
+static inline long atomic_long_read(const atomic_long_t *v)
+{
+	return v->counter;
+}
+
+static inline void atomic_long_add(long i, atomic_long_t *v)
+{
+	v->counter += i;
+}
+
+static inline long atomic_long_inc_return(atomic_long_t *v)
+{
+	return ++v->counter;
+}
+
+static inline void atomic_long_inc(atomic_long_t *v)
+{
+	v->counter++;
+}
+
+static inline bool atomic_long_dec_and_test(atomic_long_t *v)
+{
+	return !--v->counter;
+}
+
+struct kref {
+	int	refs;
+};
+
+static inline void kref_init(struct kref *kref)
+{
+	kref->refs = 1;
+}
+
+static inline bool kref_get_unless_zero(struct kref *kref)
+{
+	if (!kref->refs)
+		return false;
+	kref->refs++;
+	return true;
+}
+
+static inline void kref_get(struct kref *kref)
+{
+	if (!kref_get_unless_zero(kref))
+		shim_fail("kref_get() of an object without references");
+}
+
+static inline int kref_put(struct kref *kref, void (*release)(struct kref *))
+{
+	if (--kref->refs)
+		return 0;
+	release(kref);
+	return 1;
+}
+
+/* ---- locks: who waits for himself, or takes them in the wrong order, fails */
+
+struct mutex {
+	const char	*name;
+	int		rank;
+	bool		held;
+};
+
+/* Rank by the lock's name, see LOCKS in prereg.h. */
+#define mutex_init(lock)	shim_mutex_init(lock, #lock)
+void shim_mutex_init(struct mutex *lock, const char *name);
+void mutex_lock(struct mutex *lock);
+int mutex_lock_killable(struct mutex *lock);
+void mutex_unlock(struct mutex *lock);
+
+#define lockdep_assert_held(lock)					\
+do {									\
+	if (!(lock)->held)						\
+		shim_fail("%s runs without %s", __func__, #lock);	\
+} while (0)
+
+/* ---- waiting ------------------------------------------------------------- */
+
+typedef struct {
+	char	unused;
+} wait_queue_head_t;
+
+#define DECLARE_WAIT_QUEUE_HEAD(name)	wait_queue_head_t name
+
+/* Let another thread run, see fake_thread_start(); true: a fatal signal. */
+bool shim_wait(void);
+
+#define init_waitqueue_head(queue)	((void)(queue))
+#define wake_up_all(queue)		((void)(queue))
+#define wait_event_killable(queue, cond)				\
+({									\
+	int __ret = 0;							\
+	while (!__ret && !(cond))					\
+		if (shim_wait())					\
+			__ret = -ERESTARTSYS;				\
+	__ret;								\
+})
+#define wait_event(queue, cond)						\
+do {									\
+	if (!(cond))							\
+		shim_fail("%s waits for ever for %s", __func__, #cond);	\
+} while (0)
+
+/* ---- RCU: no reader is ever interrupted here ------------------------------ */
+
+struct rcu_head {
+	char	unused;
+};
+
+#define rcu_read_lock()		((void)0)
+#define rcu_read_unlock()	((void)0)
+#define synchronize_rcu_tasks()	((void)0)
+#define kfree_rcu(ptr, member)	((void)&(ptr)->member, kfree(ptr))
+
+/* ---- memory: every call counts, and fails when it is told to -------------- */
+
+typedef unsigned int gfp_t;
+
+#define GFP_KERNEL		1
+#define GFP_KERNEL_ACCOUNT	2
+#define SLAB_ACCOUNT		1
+
+void *kmalloc(size_t bytes, gfp_t gfp);
+void *kzalloc(size_t bytes, gfp_t gfp);
+void kfree(const void *ptr);
+
+static inline void *kmalloc_array(size_t n, size_t bytes, gfp_t gfp)
+{
+	return check_mul_overflow(n, bytes, &bytes) ? NULL : kmalloc(bytes, gfp);
+}
+
+static inline void *kvcalloc(size_t n, size_t bytes, gfp_t gfp)
+{
+	return check_mul_overflow(n, bytes, &bytes) ? NULL : kzalloc(bytes, gfp);
+}
+
+#define kvmalloc_array	kmalloc_array
+#define kvfree		kfree
+
+struct kmem_cache {
+	size_t	bytes;
+	long	objects;
+};
+
+#define KMEM_CACHE(type, flags)	shim_kmem_cache_create(sizeof(struct type))
+struct kmem_cache *shim_kmem_cache_create(size_t bytes);
+void kmem_cache_destroy(struct kmem_cache *cache);
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
+void kmem_cache_free(struct kmem_cache *cache, void *ptr);
+
+/* ---- xarray --------------------------------------------------------------- */
+
+struct shim_xa_entry;
+
+struct xarray {
+	struct shim_xa_entry	*first;
+};
+
+#define DEFINE_XARRAY(name)	struct xarray name
+
+void *xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
+void *xa_load(struct xarray *xa, unsigned long index);
+void *xa_erase(struct xarray *xa, unsigned long index);
+
+/* xa_store() returns the old entry or an error in a form of its own. */
+static inline int xa_err(void *entry)
+{
+	return IS_ERR(entry) ? PTR_ERR(entry) : 0;
+}
+
+/* ---- modules and debugfs -------------------------------------------------- */
+
+struct module;
+
+#define THIS_MODULE			((struct module *)NULL)
+#define module_param(name, type, perm)					\
+	typeof(name) *const shim_param_##name = &(name)
+#define MODULE_PARM_DESC(name, text)	static_assert(1)
+#define MODULE_DESCRIPTION(text)	static_assert(1)
+#define MODULE_LICENSE(text)		static_assert(1)
+#define MODULE_VERSION(text)		static_assert(1)
+#define module_init(fn)			int shim_module_init(void) { return fn(); }
+#define module_exit(fn)			void shim_module_exit(void) { fn(); }
+
+int shim_module_init(void);
+void shim_module_exit(void);
+
+/* seq_printf() appends to text. */
+struct seq_file {
+	char	text[1024];
+};
+
+void seq_printf(struct seq_file *seq, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+struct file_operations {
+	int	(*show)(struct seq_file *seq, void *unused);
+};
+
+#define DEFINE_SHOW_ATTRIBUTE(name)					\
+	static const struct file_operations name##_fops = {		\
+		.show = name##_show,					\
+	}
+
+struct dentry;
+
+struct dentry *debugfs_create_dir(const char *name, struct dentry *parent);
+struct dentry *debugfs_create_file(const char *name, unsigned int mode,
+				   struct dentry *parent, void *data,
+				   const struct file_operations *fops);
+void debugfs_remove(struct dentry *dentry);
+
+/* ---- tasks ---------------------------------------------------------------- */
+
+struct mm_struct;
+
+struct task_struct {
+	struct mm_struct	*mm;
+	bool			killed;
+	bool			cap_ipc_lock;
+};
+
+extern _Thread_local struct task_struct *current;
+
+#define CAP_IPC_LOCK	14
+#define cond_resched()	((void)0)
+
+bool fatal_signal_pending(struct task_struct *task);
+bool capable(int cap);
+
+#endif
