@@ -91,6 +91,7 @@ static const struct suite_test tests[] = {
 	{ .name = "arguments", .run = test_arguments },
 	{ .name = "unknown-ioctls", .run = test_unknown_ioctls },
 	{ .name = "register-range", .run = test_register_range },
+	{ .name = "register-huge", .run = test_register_huge },
 	{ .name = "register-overlap", .run = test_register_overlap },
 	{ .name = "register-not-memory", .run = test_register_not_memory },
 	{ .name = "register-holes", .run = test_register_holes },

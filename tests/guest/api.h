@@ -73,6 +73,7 @@ void test_arguments(void);
 void test_unknown_ioctls(void);
 /* api_register.c */
 void test_register_range(void);
+void test_register_huge(void);
 void test_register_overlap(void);
 void test_register_not_memory(void);
 void test_register_holes(void);

@@ -55,6 +55,44 @@ void test_register_range(void)
 	api_close(&a);
 }
 
+/*
+ * Nothing is registered, so nothing stands in the way of ranges as large as user
+ * space. Whether the hole or the size is noticed first is not laid down, but it
+ * may not take long, nor memory in proportion.
+ */
+static void register_huge(int fd, const void *p, unsigned int shift)
+{
+	const uint64_t start = meter_now_ns();
+	struct api_state before;
+	char what[64];
+	int ret;
+
+	snprintf(what, sizeof(what), "REGISTER of 2^%u bytes at %p", shift, p);
+	api_state_read(&before);
+	ret = spapr_register(fd, p, 1ull << shift);
+	tap_expect(ret == -EFAULT || ret == -ENOMEM, "%s: %s", what, tap_ret_name(ret));
+	tap_expect(meter_now_ns() - start < 1000000000ull, "%s took %llu ms", what,
+		   (unsigned long long)(meter_now_ns() - start) / 1000000);
+	api_state_expect(&before, what);
+}
+
+void test_register_huge(void)
+{
+	unsigned int shift;
+	struct rig rig;
+	char *p;
+
+	if (!rig_open(&rig, VFIO_EDU0))
+		return;
+	p = mem_alloc(PAGE, MEM_SMALL);
+	for (shift = 30; shift < 64; shift++) {
+		register_huge(rig.container, (void *)PAGE, shift);
+		/* The first page is there. */
+		register_huge(rig.container, p, shift);
+	}
+	rig_close(&rig);
+}
+
 void test_register_overlap(void)
 {
 	struct api a;

@@ -11,6 +11,9 @@
 
 #include "tap.h"
 
+/* How a program that a test executes finds the counters: an inherited memfd. */
+#define TAP_FD_VARIABLE "GUEST_TAP_FD"
+
 /* Shared with every child process. */
 struct tap_shared {
 	atomic_uint failures;	/* of the open test */
@@ -57,19 +60,32 @@ static void TAP_PRINTF(2, 3) tap_line(const char *prefix, const char *fmt, ...)
 	va_end(ap);
 }
 
-void tap_init_child(void)
+static void tap_share(int fd)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (shared == MAP_FAILED) {
-		tap_line("", "Bail out! no memory for the test's counters");
+		tap_line("", "Bail out! no memory for the test's counters: %s", strerror(errno));
 		_exit(1);
 	}
 }
 
+void tap_init_child(void)
+{
+	const char *text = getenv(TAP_FD_VARIABLE);
+
+	tap_share(text ? atoi(text) : -1);
+}
+
 void tap_init(void)
 {
-	tap_init_child();
+	char text[16];
+	int fd = memfd_create("tap", 0);
+
+	if (fd >= 0 && ftruncate(fd, sizeof(*shared)))
+		close(fd);
+	tap_share(fd);
+	snprintf(text, sizeof(text), "%d", fd);
+	setenv(TAP_FD_VARIABLE, text, 1);
 	tap_line("", "TAP version 13");
 }
 

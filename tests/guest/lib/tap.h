@@ -6,7 +6,7 @@
  * one "ok"/"not ok" line. In between any number of expectations may fail; each
  * failure is told in a "# FAILED" line and none ends the test, so clean-up code
  * always runs. Failures are counted in shared memory: an expectation that fails
- * in a child process fails the test of its parent.
+ * in a child process, or in a program that it executes, fails the test.
  *
  * All output is written at once, line by line: nothing is lost or doubled when
  * a process forks or is killed.
@@ -21,7 +21,7 @@
 
 /* Writes the version line. Call once, before anything else here. */
 void tap_init(void);
-/* For a program that a test executes: counters of its own, no version line. */
+/* The same for a program that a test executes: it goes on in that test. */
 void tap_init_child(void);
 /* Writes the plan; returns the exit status: 0 when nothing failed, else 1. */
 int tap_finish(void);
