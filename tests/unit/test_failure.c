@@ -320,8 +320,9 @@ static bool fail_nth(const struct scenario *s, enum fake_fault fault,
 		tap_expect(error_fits(fault, ret), "%s, %s %lu: %s", s->name,
 			   fake_fault_names[fault], nth, tap_ret_name(ret));
 	else if (fired && fault != FAKE_FAULT_PIN_SHORT)
-		/* E.g. a signal that came too late, a domain not shared. */
-		tap_expect(fault == FAKE_FAULT_SIGNAL || fault == FAKE_FAULT_ATTACH,
+		/* A signal too late, a domain not shared, a page that came back. */
+		tap_expect(fault == FAKE_FAULT_SIGNAL || fault == FAKE_FAULT_ATTACH ||
+			   (fault == FAKE_FAULT_COPY && !all),
 			   "%s, %s %lu: went unnoticed", s->name,
 			   fake_fault_names[fault], nth);
 	if (fault != FAKE_FAULT_ATTACH || ret)
@@ -395,6 +396,11 @@ static void any_step_of_attach_may_fail(void)
 }
 
 static void the_users_struct_may_vanish_at_any_time(void)
+{
+	fail_everywhere(FAKE_FAULT_COPY, true);
+}
+
+static void the_users_struct_may_be_away_for_a_moment(void)
 {
 	fail_everywhere(FAKE_FAULT_COPY, false);
 }
@@ -491,6 +497,7 @@ const struct unit_test failure_tests[] = {
 	UNIT(a_signal_may_come_at_any_time),
 	UNIT(any_step_of_attach_may_fail),
 	UNIT(the_users_struct_may_vanish_at_any_time),
+	UNIT(the_users_struct_may_be_away_for_a_moment),
 	UNIT(what_cannot_be_put_back_is_gone_everywhere),
 	UNIT(loading_may_fail),
 	{ }

@@ -435,15 +435,35 @@ bool access_ok(const void __user *ptr, unsigned long bytes)
 	return bytes <= USER_BYTES && (unsigned long)ptr <= USER_BYTES - bytes;
 }
 
-/* The first pages of user space are never there. */
+static bool faults_disabled;
+
+void pagefault_disable(void)
+{
+	faults_disabled = true;
+}
+
+void pagefault_enable(void)
+{
+	faults_disabled = false;
+}
+
+/* Is the page missing? The first ones of user space are never there. */
 static bool user_fault(const void *ptr)
 {
 	return (unsigned long)ptr < 16 * PAGE_SIZE || fake_fault(FAKE_FAULT_COPY);
 }
 
+/* A user can let us wait for a page as long as he likes. */
+static void user_wait(void)
+{
+	if (fake_lock_any() || faults_disabled)
+		shim_fail("user memory is waited for with a lock held");
+}
+
 unsigned long copy_from_user(void *to, const void __user *from,
 			     unsigned long bytes)
 {
+	user_wait();
 	if (user_fault(from))
 		return bytes;
 	memcpy(to, from, bytes);
@@ -453,6 +473,18 @@ unsigned long copy_from_user(void *to, const void __user *from,
 unsigned long copy_to_user(void __user *to, const void *from,
 			   unsigned long bytes)
 {
+	user_wait();
+	if (user_fault(to))
+		return bytes;
+	memcpy(to, from, bytes);
+	return 0;
+}
+
+unsigned long __copy_to_user_inatomic(void __user *to, const void *from,
+				      unsigned long bytes)
+{
+	if (!faults_disabled)
+		shim_fail("__copy_to_user_inatomic() with page faults enabled");
 	if (user_fault(to))
 		return bytes;
 	memcpy(to, from, bytes);

@@ -41,6 +41,12 @@ unsigned long copy_from_user(void *to, const void __user *from,
 unsigned long copy_to_user(void __user *to, const void *from,
 			   unsigned long bytes);
 
+/* Without waiting for the page, for a caller that holds locks. */
+unsigned long __copy_to_user_inatomic(void __user *to, const void *from,
+				      unsigned long bytes);
+void pagefault_disable(void);
+void pagefault_enable(void);
+
 struct mm_struct;
 
 int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
