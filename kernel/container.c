@@ -324,6 +324,19 @@ int prereg_container_unregister(struct prereg_container *container,
 	return 0;
 }
 
+void prereg_container_stick(struct prereg_container *container)
+{
+	struct interval_tree_node *node;
+
+	lockdep_assert_held(&container->lock);
+
+	for (node = interval_tree_iter_first(&container->registrations, 0,
+					     ULONG_MAX);
+	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX))
+		container_of(node, struct prereg_registration,
+			     node)->region->stuck = true;
+}
+
 struct prereg_registration *
 prereg_container_registration(struct prereg_container *container,
 			      unsigned long vaddr)

@@ -40,7 +40,8 @@ void prereg_hw_fini(struct prereg_hw *hw);
  * Return: 0; -EPERM no interrupt isolation (allow_unsafe_interrupts); -EINVAL
  * attached already, or an existing mapping lies in an IOVA that the group
  * cannot use, or the IOMMU's pages are larger than the CPU's; -EIO no domain to be
- * had; -ENOMEM; what the IOMMU driver said. On an error nothing changed.
+ * had; -ENOMEM; -EINTR fatal signal; -EAGAIN the owner is dying, let its
+ * release() go first; what the IOMMU driver said. On an error nothing changed.
  */
 int prereg_hw_attach(struct prereg_container *container,
 		     struct iommu_group *group);
@@ -86,16 +87,15 @@ int prereg_hw_map(struct prereg_hw *hw, u64 iova,
 /**
  * prereg_hw_unmap - remove entries
  * @iova: first IOVA; every page of the range is mapped and no hardware page
- *	straddles its ends
+ *	straddles its ends. Ranges come in ascending order until the next flush.
  * @bytes: length
- * @scattered: one of very many ranges until the next flush: flush everything
- *	at once then, rather than range by range
  *
  * Devices may still reach the memory until prereg_hw_flush().
- * Cannot fail, allocates nothing.
+ * Allocates nothing.
+ * Return: whether all entries are gone; false is an IOMMU driver's bug, and the
+ * memory must never be given back.
  */
-void prereg_hw_unmap(struct prereg_hw *hw, u64 iova, u64 bytes,
-		     bool scattered);
+bool prereg_hw_unmap(struct prereg_hw *hw, u64 iova, u64 bytes);
 
 /* Complete the unmaps so far: no device reaches what they removed. */
 void prereg_hw_flush(struct prereg_hw *hw);

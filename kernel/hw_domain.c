@@ -10,6 +10,7 @@
 
 #include <linux/iommu.h>
 #include <linux/log2.h>
+#include <linux/mm_types.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
@@ -21,8 +22,12 @@
 
 /* Stretches given to the IOMMU driver in one call, a page of struct scatterlist. */
 #define PREREG_SG_MAX		(PAGE_SIZE / sizeof(struct scatterlist))
-/* struct scatterlist's length has 32 bits. */
-#define PREREG_SG_BYTES_MAX	SZ_2G
+/* Longest stretch: struct scatterlist's length has 32 bits. */
+#define PREREG_SG_BYTES_MAX	SZ_1G
+/* A fatal signal is noticed, and others may run, after so much was mapped. */
+#define PREREG_MAP_BATCH_BYTES	(16ULL << 30)
+/* What may lie between two flushes: VT-d counts the pages of one in 32 bits. */
+#define PREREG_FLUSH_BYTES	(1ULL << 42)
 
 static bool allow_unsafe_interrupts;
 module_param(allow_unsafe_interrupts, bool, 0644);
@@ -53,6 +58,8 @@ struct prereg_group {
  * @groups: struct prereg_group
  * @gather: unmapped since the last flush
  * @gathered: is there anything in @gather?
+ * @first: first IOVA unmapped since the last flush, if @gathered
+ * @last: last one
  * @coherent: no-snoop is ignored
  * @msi_base: start of the software MSI region, or PREREG_NO_MSI_BASE
  */
@@ -62,6 +69,8 @@ struct prereg_domain {
 	struct list_head		groups;
 	struct iommu_iotlb_gather	gather;
 	bool				gathered;
+	u64				first;
+	u64				last;
 	bool				coherent;
 	phys_addr_t			msi_base;
 };
@@ -151,29 +160,87 @@ bool prereg_hw_usable(const struct prereg_hw *hw, u64 first, u64 last)
 }
 
 /*
+ * No device reaches what was unmapped, and the page tables are freed.
+ *
+ * One small range is flushed as a range. Everything else was unmapped as
+ * "queued", see domain_unmap(), and is flushed as a whole; after that the
+ * range flush frees the tables, and reaches the device TLBs that VT-d leaves
+ * out of the former under a hypervisor (caching mode).
+ */
+static void domain_flush(struct prereg_domain *d)
+{
+	u64 first;
+
+	if (!d->gathered)
+		return;
+	d->gathered = false;
+
+	if (!d->gather.queued) {
+		iommu_iotlb_sync(d->domain, &d->gather);
+		return;
+	}
+
+	iommu_flush_iotlb_all(d->domain);
+	for (first = d->first; first <= d->last; first += PREREG_FLUSH_BYTES) {
+		d->gather.start = first;
+		d->gather.end = min(d->last, first + PREREG_FLUSH_BYTES - 1);
+		/* Spares SMMUs an invalidation for each page: all are done. */
+		d->gather.pgsize = 0;
+		iommu_iotlb_sync(d->domain, &d->gather);
+		if (d->last - first < PREREG_FLUSH_BYTES)
+			break;
+	}
+}
+
+/*
+ * VT-d puts the page tables of a range on the gather's list, and then, where the
+ * range does not continue the one before in pieces of the same size, flushes
+ * that one and frees the list: tables that the IOMMU may still walk. So more
+ * than one range, or a range of more than one piece (see iommu_pgsize(); up to
+ * 2 MiB are always one), is "queued": nothing is flushed or freed before
+ * domain_flush().
+ */
+static bool domain_unmap(struct prereg_domain *d, u64 iova, u64 bytes)
+{
+	u64 last = iova + bytes - 1;
+
+	if (d->gathered && last - d->first >= PREREG_FLUSH_BYTES)
+		domain_flush(d);
+	if (!d->gathered) {
+		iommu_iotlb_gather_init(&d->gather);
+		d->gather.queued = bytes > SZ_2M;
+		d->first = iova;
+		d->gathered = true;
+	} else {
+		d->gather.queued = true;
+	}
+	d->last = last;
+	return iommu_unmap_fast(d->domain, iova, bytes, &d->gather) == bytes;
+}
+
+/*
  * Remove what a failed map may have left: IOMMU drivers do not all undo a map
  * that ran out of memory half-way, and VT-d must not be asked to unmap what is
  * not there (it takes neighbours along). Nobody used these entries: the memory is
  * still pinned and the caller has not told anybody the IOVA.
  */
-static void domain_unmap_remains(struct iommu_domain *domain, u64 iova,
-				 u64 bytes)
+static void domain_unmap_remains(struct prereg_domain *d, u64 iova, u64 bytes)
 {
-	u64 end = iova + bytes;
-	size_t granule = domain_granule(domain);
+	size_t granule = domain_granule(d->domain);
+	u64 done = 0;
 
-	while (iova < end) {
-		size_t unmapped = 0;
-
-		if (iommu_iova_to_phys(domain, iova))
-			unmapped = iommu_unmap(domain, iova, granule);
-		iova += max(unmapped, granule);
+	while (done < bytes) {
+		/* A large page goes as a whole, whatever is asked for. */
+		if (iommu_iova_to_phys(d->domain, iova + done))
+			domain_unmap(d, iova + done, granule);
+		done += granule;
 		cond_resched();
 	}
+	domain_flush(d);
 }
 
-/* Gather up to PREREG_SG_MAX stretches of at most max bytes. */
-static unsigned int hw_gather_stretches(struct scatterlist *sg,
+/* Take up to PREREG_SG_MAX stretches, together at most max bytes. */
+static unsigned int hw_take_stretches(struct scatterlist *sg,
 					struct prereg_cursor *cursor, u64 max,
 					u64 *bytes)
 {
@@ -195,7 +262,7 @@ static unsigned int hw_gather_stretches(struct scatterlist *sg,
 	return n;
 }
 
-static int domain_map(const struct prereg_hw *hw, struct iommu_domain *domain,
+static int domain_map(const struct prereg_hw *hw, struct prereg_domain *d,
 		      u64 iova, const struct prereg_region *region, u64 offset,
 		      u64 bytes, int prot, bool interruptible)
 {
@@ -209,18 +276,21 @@ static int domain_map(const struct prereg_hw *hw, struct iommu_domain *domain,
 	prereg_cursor_init(&cursor, region, offset);
 
 	/* In most maps the memory is one stretch. */
-	batch = prereg_cursor_next(&cursor, bytes, &phys);
+	batch = prereg_cursor_next(&cursor, min_t(u64, bytes,
+						  PREREG_SG_BYTES_MAX), &phys);
 	if (batch == bytes) {
-		ret = prereg_compat_map(domain, iova, phys, bytes, prot);
+		ret = prereg_compat_map(d->domain, iova, phys, bytes, prot);
 		if (ret)
-			domain_unmap_remains(domain, iova, bytes);
+			domain_unmap_remains(d, iova, bytes);
 		return ret;
 	}
 
 	prereg_cursor_init(&cursor, region, offset);
 	for (; done < bytes; done += batch) {
-		n = hw_gather_stretches(hw->sg, &cursor, bytes - done, &batch);
-		ret = prereg_compat_map_sg(domain, iova + done, hw->sg, n,
+		n = hw_take_stretches(hw->sg, &cursor,
+				      min(bytes - done, PREREG_MAP_BATCH_BYTES),
+				      &batch);
+		ret = prereg_compat_map_sg(d->domain, iova + done, hw->sg, n,
 					   prot);
 		if (ret < 0)
 			goto unmap;
@@ -235,9 +305,11 @@ static int domain_map(const struct prereg_hw *hw, struct iommu_domain *domain,
 	return 0;
 
 unmap:
-	domain_unmap_remains(domain, iova + done, batch);
-	if (done)
-		iommu_unmap(domain, iova, done);
+	domain_unmap_remains(d, iova + done, batch);
+	if (done) {
+		domain_unmap(d, iova, done);
+		domain_flush(d);
+	}
 	return ret;
 }
 
@@ -249,60 +321,39 @@ int prereg_hw_map(struct prereg_hw *hw, u64 iova,
 	int ret;
 
 	list_for_each_entry(d, &hw->domains, entry) {
-		ret = domain_map(hw, d->domain, iova, region, offset, bytes,
-				 prot, interruptible);
+		ret = domain_map(hw, d, iova, region, offset, bytes, prot,
+				 interruptible);
 		if (ret)
 			goto unmap;
 	}
 	return 0;
 
 unmap:
-	list_for_each_entry_continue_reverse(d, &hw->domains, entry)
-		iommu_unmap(d->domain, iova, bytes);
+	list_for_each_entry_continue_reverse(d, &hw->domains, entry) {
+		domain_unmap(d, iova, bytes);
+		domain_flush(d);
+	}
 	return ret;
 }
 
-void prereg_hw_unmap(struct prereg_hw *hw, u64 iova, u64 bytes,
-		     bool scattered)
+bool prereg_hw_unmap(struct prereg_hw *hw, u64 iova, u64 bytes)
 {
 	struct prereg_domain *d;
-	size_t unmapped;
+	bool gone = true;
 
 	list_for_each_entry(d, &hw->domains, entry) {
-		if (!d->gathered)
-			iommu_iotlb_gather_init(&d->gather);
-		d->gathered = true;
-		/*
-		 * "Queued" keeps drivers from flushing at every gap between the
-		 * ranges; prereg_hw_flush() then flushes the domain as a whole.
-		 */
-		if (scattered)
-			d->gather.queued = true;
-		unmapped = iommu_unmap_fast(d->domain, iova, bytes, &d->gather);
-		WARN_ON_ONCE(unmapped != bytes);
+		if (WARN_ON_ONCE(!domain_unmap(d, iova, bytes)))
+			gone = false;
 	}
+	return gone;
 }
 
 void prereg_hw_flush(struct prereg_hw *hw)
 {
 	struct prereg_domain *d;
 
-	list_for_each_entry(d, &hw->domains, entry) {
-		if (!d->gathered)
-			continue;
-		if (d->gather.queued) {
-			iommu_flush_iotlb_all(d->domain);
-			/* A valid range, for the drivers that look at it. */
-			if (d->gather.start > d->gather.end) {
-				d->gather.start = d->domain->geometry.aperture_start;
-				d->gather.end = d->gather.start +
-					domain_granule(d->domain) - 1;
-			}
-		}
-		/* Flushes the range, and frees page tables. */
-		iommu_iotlb_sync(d->domain, &d->gather);
-		d->gathered = false;
-	}
+	list_for_each_entry(d, &hw->domains, entry)
+		domain_flush(d);
 }
 
 static struct prereg_group *hw_find_group(const struct prereg_hw *hw,
@@ -417,30 +468,33 @@ static int hw_share_domain(struct prereg_hw *hw, struct prereg_group *g,
 	return 0;
 }
 
-/* Enter every mapping of the container into a new domain. */
+/*
+ * Enter every mapping of the container into a new domain. On an error the domain
+ * is freed with what is in it, and nothing is told to its devices meanwhile.
+ */
 static int hw_replay(struct prereg_container *container,
 		     struct prereg_domain *new)
 {
-	struct prereg_mapping *mapping = NULL, *undo = NULL;
+	const struct prereg_owner *owner = container->owner;
+	struct prereg_mapping *mapping = NULL;
 	int ret;
 
 	while ((mapping = prereg_mapping_next(container, mapping))) {
-		ret = domain_map(&container->hw, new->domain,
-				 mapping->node.start,
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		/* Its release() waits for our lock, to remove all this. */
+		if (!atomic_read(&owner->mm->mm_users))
+			return -EAGAIN;
+		ret = domain_map(&container->hw, new, mapping->node.start,
 				 mapping->registration->region,
 				 mapping->offset,
 				 mapping->node.last - mapping->node.start + 1,
 				 mapping->prot, true);
 		if (ret)
-			goto unmap;
+			return ret;
+		cond_resched();
 	}
 	return 0;
-
-unmap:
-	while ((undo = prereg_mapping_next(container, undo)) != mapping)
-		iommu_unmap(new->domain, undo->node.start,
-			    undo->node.last - undo->node.start + 1);
-	return ret;
 }
 
 int prereg_hw_attach(struct prereg_container *container,
@@ -456,7 +510,7 @@ int prereg_hw_attach(struct prereg_container *container,
 	if (hw_find_group(hw, group, &unused))
 		return -EINVAL;
 	if (!allow_unsafe_interrupts && !prereg_compat_isolated_msi(group)) {
-		pr_warn("Interrupts of IOMMU group %d are not isolated; the module parameter allow_unsafe_interrupts=1 uses it nevertheless\n",
+		pr_warn_ratelimited("Interrupts of IOMMU group %d are not isolated; the module parameter allow_unsafe_interrupts=1 uses it nevertheless\n",
 			iommu_group_id(group));
 		return -EPERM;
 	}

@@ -96,9 +96,13 @@ static int prereg_vfio_attach_group(void *iommu_data,
 	container = prereg_vfio_container(iommu_data);
 	if (WARN_ON(!container))
 		return -ENODEV;
-	mutex_lock(&container->lock);
-	ret = prereg_hw_attach(container, group);
-	mutex_unlock(&container->lock);
+	do {
+		mutex_lock(&container->lock);
+		ret = prereg_hw_attach(container, group);
+		mutex_unlock(&container->lock);
+		/* -EAGAIN: let the owner's release() have the lock first. */
+		cond_resched();
+	} while (ret == -EAGAIN);
 	prereg_container_put(container);
 	return ret;
 }
@@ -133,7 +137,7 @@ static int __init prereg_init(void)
 	ret = prereg_vfio_layout_check();
 	if (ret)
 		return ret;
-	ret = prereg_mapping_cache_init();
+	ret = prereg_mapping_init();
 	if (ret)
 		return ret;
 	prereg_stats_init();
@@ -144,7 +148,7 @@ static int __init prereg_init(void)
 
 exit_stats:
 	prereg_stats_exit();
-	prereg_mapping_cache_exit();
+	prereg_mapping_exit();
 	return ret;
 }
 
@@ -154,17 +158,19 @@ exit_stats:
  * detached and be about to call our ioctl(), with neither lock nor reference
  * (see container.c). So, while VFIO still knows us: let every thread that is on the
  * way in arrive (it has not slept since), wait until those inside dropped
- * their container, and let them get out of our text.
+ * their container, and let them get out of our text. A call in the middle of
+ * pinning makes this wait; the alternative is to unload it from under the call.
  */
 static void __exit prereg_exit(void)
 {
 	synchronize_rcu_tasks();
 	prereg_containers_wait();
 	vfio_unregister_iommu_driver(&prereg_vfio_ops);
-	mmu_notifier_synchronize();
+	/* Freed by SRCU callbacks and, late, by work items. */
+	prereg_owners_wait();
 	synchronize_rcu_tasks();
 	prereg_stats_exit();
-	prereg_mapping_cache_exit();
+	prereg_mapping_exit();
 }
 
 module_init(prereg_init);

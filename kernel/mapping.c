@@ -26,29 +26,33 @@
 
 #include <linux/iommu.h>
 #include <linux/kernel.h>
+#include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/overflow.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "prereg.h"
 
-/* Revoking more ranges than this flushes the whole IOTLB once. */
-#define PREREG_SCATTERED	16
+/* A range that leaves the hardware in one call ends at the first mapping behind. */
+#define PREREG_REVOKE_BYTES	(64ULL << 30)
 
-static unsigned int mappings_max = 1 << 20;
+static unsigned int mappings_max;
 module_param(mappings_max, uint, 0644);
 MODULE_PARM_DESC(mappings_max,
-		 "Mappings a container may have (each can cost the IOMMU three pages of tables). Default 1048576");
+		 "Mappings a container may have; one counts once more for every 2 MiB of it, as each can cost the IOMMU a page of tables. Default 1048576, or more where RAM is more than 512 GiB");
 
 static struct kmem_cache *prereg_mapping_cache;
 
-int prereg_mapping_cache_init(void)
+int prereg_mapping_init(void)
 {
+	if (!mappings_max)
+		mappings_max = clamp(totalram_pages() / 128, 1UL << 20,
+				     (unsigned long)UINT_MAX);
 	prereg_mapping_cache = KMEM_CACHE(prereg_mapping, SLAB_ACCOUNT);
 	return prereg_mapping_cache ? 0 : -ENOMEM;
 }
 
-void prereg_mapping_cache_exit(void)
+void prereg_mapping_exit(void)
 {
 	kmem_cache_destroy(prereg_mapping_cache);
 }
@@ -56,6 +60,12 @@ void prereg_mapping_cache_exit(void)
 static u64 mapping_bytes(const struct prereg_mapping *mapping)
 {
 	return mapping->node.last - mapping->node.start + 1;
+}
+
+/* What a mapping counts against mappings_max. */
+static u64 mapping_cost(u64 bytes)
+{
+	return 1 + bytes / SZ_2M;
 }
 
 static struct prereg_mapping *
@@ -75,7 +85,7 @@ static void mapping_insert(struct prereg_container *container,
 {
 	interval_tree_insert(&mapping->node, &container->mappings);
 	mapping->registration->mappings++;
-	container->nmappings++;
+	container->cost += mapping_cost(mapping_bytes(mapping));
 	prereg_stat_add(PREREG_STAT_MAPPINGS, 1);
 	prereg_stat_add(PREREG_STAT_MAPPED_BYTES, mapping_bytes(mapping));
 }
@@ -85,7 +95,7 @@ static void mapping_remove(struct prereg_container *container,
 {
 	interval_tree_remove(&mapping->node, &container->mappings);
 	mapping->registration->mappings--;
-	container->nmappings--;
+	container->cost -= mapping_cost(mapping_bytes(mapping));
 	prereg_stat_add(PREREG_STAT_MAPPINGS, -1);
 	prereg_stat_add(PREREG_STAT_MAPPED_BYTES,
 			-(long)mapping_bytes(mapping));
@@ -110,6 +120,16 @@ static int mapping_enter(struct prereg_container *container,
 			     mapping->registration->region,
 			     mapping->offset + (first - mapping->node.start),
 			     last - first + 1, mapping->prot, interruptible);
+}
+
+/* Remove the entries of [first, last]; every page of it is mapped. */
+static void mapping_leave(struct prereg_container *container, u64 first,
+			  u64 last)
+{
+	if (prereg_hw_unmap(&container->hw, first, last - first + 1))
+		return;
+	/* Which ones stayed is not known: keep all that may be meant. */
+	prereg_container_stick(container);
 }
 
 static void mapping_lost(u64 first, u64 last)
@@ -170,7 +190,7 @@ static int mapping_break_block(struct prereg_container *container,
 	struct prereg_hw *hw = &container->hw;
 	int ret;
 
-	prereg_hw_unmap(hw, first, last - first + 1, false);
+	mapping_leave(container, first, last);
 	prereg_hw_flush(hw);
 	ret = mapping_enter(container, mapping, first, cut - 1, false);
 	if (ret)
@@ -181,7 +201,7 @@ static int mapping_break_block(struct prereg_container *container,
 	return 0;
 
 unmap_head:
-	prereg_hw_unmap(hw, first, cut - first, false);
+	mapping_leave(container, first, cut - 1);
 	prereg_hw_flush(hw);
 restore:
 	if (mapping_enter(container, mapping, first, last, false))
@@ -191,7 +211,7 @@ restore:
 
 /*
  * Make a mapping boundary at cut, if a mapping lies across it.
- * Return: 0, -ENOMEM with nothing changed (but see OUT OF PAGE TABLES).
+ * Return: 0, -ENOMEM, -ENOSPC with nothing changed (but see OUT OF PAGE TABLES).
  */
 static int mapping_cut(struct prereg_container *container, u64 cut)
 {
@@ -203,6 +223,9 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	if (!mapping || mapping->node.start == cut)
 		return 0;
 
+	/* Room for cuts is left where MAP says that there is none. */
+	if (container->cost >= 2ULL * READ_ONCE(mappings_max))
+		return -ENOSPC;
 	tail = kmem_cache_alloc(prereg_mapping_cache, GFP_KERNEL);
 	if (!tail)
 		return -ENOMEM;
@@ -253,22 +276,22 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 {
 	struct prereg_mapping *mapping;
 	u64 range_first = 0, range_last = 0;
-	unsigned int ranges = 0;
+	bool any = false;
 
 	while ((mapping = mapping_first(container, first, last))) {
 		mapping_remove(container, mapping);
 
 		/* Neighbours leave the hardware in one call. */
-		if (ranges && mapping->node.start == range_last + 1) {
+		if (any && mapping->node.start == range_last + 1 &&
+		    range_last - range_first < PREREG_REVOKE_BYTES) {
 			range_last = mapping->node.last;
 		} else {
-			if (ranges)
-				prereg_hw_unmap(&container->hw, range_first,
-						range_last - range_first + 1,
-						ranges >= PREREG_SCATTERED);
+			if (any)
+				mapping_leave(container, range_first,
+					      range_last);
 			range_first = mapping->node.start;
 			range_last = mapping->node.last;
-			ranges++;
+			any = true;
 		}
 
 		if (old)
@@ -277,11 +300,9 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 			kmem_cache_free(prereg_mapping_cache, mapping);
 		cond_resched();
 	}
-	if (!ranges)
+	if (!any)
 		return;
-	prereg_hw_unmap(&container->hw, range_first,
-			range_last - range_first + 1,
-			ranges >= PREREG_SCATTERED);
+	mapping_leave(container, range_first, range_last);
 	prereg_hw_flush(&container->hw);
 }
 
@@ -350,7 +371,7 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 		return -EINVAL;
 	if (!prereg_hw_usable(&container->hw, iova, last))
 		return -ENXIO;
-	if (container->nmappings >= READ_ONCE(mappings_max))
+	if (container->cost + mapping_cost(bytes) > READ_ONCE(mappings_max))
 		return -ENOSPC;
 
 	mapping = kmem_cache_alloc(prereg_mapping_cache, GFP_KERNEL);

@@ -12,8 +12,40 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "prereg.h"
+
+static atomic_long_t prereg_owners_alive;
+static DECLARE_WAIT_QUEUE_HEAD(prereg_owners_gone);
+
+/* Return owner->debt to RLIMIT_MEMLOCK; false: that would have to wait. */
+static bool prereg_owner_settle(struct prereg_owner *owner, bool wait)
+{
+	long npages = atomic_long_xchg(&owner->debt, 0);
+
+	if (!npages)
+		return true;
+	if (wait) {
+		mmap_write_lock(owner->mm);
+	} else if (!mmap_write_trylock(owner->mm)) {
+		atomic_long_add(npages, &owner->debt);
+		return false;
+	}
+	__account_locked_vm(owner->mm, npages, false, current, true);
+	mmap_write_unlock(owner->mm);
+	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);
+	return true;
+}
+
+static void prereg_owner_settle_work(struct work_struct *work)
+{
+	struct prereg_owner *owner =
+		container_of(work, struct prereg_owner, settle);
+
+	prereg_owner_settle(owner, true);
+	prereg_owner_drop(owner);
+}
 
 static struct prereg_container *
 prereg_owner_first_container(struct prereg_owner *owner)
@@ -87,6 +119,8 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 		prereg_container_put(container);
 	}
 
+	/* What a tear-down by another process left to the work item. */
+	prereg_owner_settle(owner, true);
 	WARN_ON(!RB_EMPTY_ROOT(&owner->regions.rb_root));
 }
 #endif
@@ -106,6 +140,8 @@ static struct mmu_notifier *prereg_owner_alloc(struct mm_struct *mm)
 	owner->regions = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&owner->containers);
 	init_waitqueue_head(&owner->pinned);
+	INIT_WORK(&owner->settle, prereg_owner_settle_work);
+	atomic_long_inc(&prereg_owners_alive);
 	prereg_stat_add(PREREG_STAT_OWNERS, 1);
 	return &owner->notifier;
 }
@@ -132,6 +168,9 @@ struct prereg_owner *prereg_owner_get_current(void)
 		return ERR_PTR(-EINTR);
 	notifier = mmu_notifier_get_locked(&prereg_owner_ops, mm);
 	mmap_write_unlock(mm);
+	/* mm_take_all_locks() gives up at any signal, not only at a fatal one. */
+	if (PTR_ERR_OR_ZERO(notifier) == -EINTR && !fatal_signal_pending(current))
+		return ERR_PTR(-ERESTARTNOINTR);
 	if (IS_ERR(notifier))
 		return ERR_CAST(notifier);
 	return container_of(notifier, struct prereg_owner, notifier);
@@ -155,6 +194,13 @@ static void prereg_owner_destroy(struct kref *ref)
 	mmdrop(owner->mm);
 	kfree(owner);
 	prereg_stat_add(PREREG_STAT_OWNERS, -1);
+	if (atomic_long_dec_and_test(&prereg_owners_alive))
+		wake_up_all(&prereg_owners_gone);
+}
+
+void prereg_owners_wait(void)
+{
+	wait_event(prereg_owners_gone, !atomic_long_read(&prereg_owners_alive));
 }
 
 void prereg_owner_drop(struct prereg_owner *owner)
@@ -166,6 +212,7 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
 {
 	int ret;
 
+	prereg_owner_settle(owner, true);
 	if (mmap_write_lock_killable(owner->mm))
 		return -EINTR;
 	ret = __account_locked_vm(owner->mm, npages, true, current,
@@ -177,15 +224,21 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
 }
 
 /*
- * mmap_lock is waited for without giving up: giving up would leave the charge
- * for ever. That ends: no path of ours holds mmap_lock and waits for a prereg
- * lock; and once mm_users is 0 only kernel helpers (the OOM reaper) take the
- * lock, for as long as they make progress.
+ * The owner's own calls wait for its mmap_lock, and so does release(): with
+ * mm_users 0 only kernel helpers (the OOM reaper) still take the lock, for as
+ * long as they make progress. A tear-down by another process, which may hold
+ * VFIO's locks, never waits for a living stranger's lock (a page fault may hold
+ * it for as long as a FUSE server likes): then a work item does, or release().
  */
 void prereg_owner_uncharge(struct prereg_owner *owner, unsigned long npages)
 {
-	mmap_write_lock(owner->mm);
-	__account_locked_vm(owner->mm, npages, false, current, true);
-	mmap_write_unlock(owner->mm);
-	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -(long)npages);
+	bool stranger = current->mm != owner->mm &&
+			atomic_read(&owner->mm->mm_users);
+
+	atomic_long_add(npages, &owner->debt);
+	if (prereg_owner_settle(owner, !stranger))
+		return;
+	prereg_owner_hold(owner);
+	if (!queue_work(system_unbound_wq, &owner->settle))
+		prereg_owner_drop(owner);
 }

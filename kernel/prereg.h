@@ -57,6 +57,7 @@
 #include <linux/rcupdate.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "hw.h"
 
@@ -71,6 +72,8 @@ static_assert(sizeof(unsigned long) == sizeof(u64));
  * @ref: keeps the struct (not the notifier) alive; held by the notifier and by
  *	every region
  * @mm: held with mmgrab(), so the charge can be given back after exit
+ * @debt: pages still to be returned to RLIMIT_MEMLOCK
+ * @settle: returns them; holds a struct reference while queued
  * @lock: protects everything below
  * @regions: prereg_region.node by user address, never overlapping
  * @containers: prereg_container.owner_entry of the containers it owns
@@ -80,6 +83,8 @@ struct prereg_owner {
 	struct mmu_notifier	notifier;
 	struct kref		ref;
 	struct mm_struct	*mm;
+	atomic_long_t		debt;
+	struct work_struct	settle;
 	struct mutex		lock;
 	struct rb_root_cached	regions;
 	struct list_head	containers;
@@ -91,7 +96,8 @@ struct prereg_owner {
  *
  * Context: no prereg lock held; takes mmap_lock for writing.
  * Return: the owner with one notifier reference, to be returned with
- * prereg_owner_put(); ERR_PTR of -ENOMEM, -EINTR (fatal signal).
+ * prereg_owner_put(); ERR_PTR of -ENOMEM, -EINTR (fatal signal), or
+ * -ERESTARTNOINTR: a signal came, the call is to be restarted.
  */
 struct prereg_owner *prereg_owner_get_current(void);
 
@@ -102,6 +108,9 @@ void prereg_owner_put(struct prereg_owner *owner);
 void prereg_owner_hold(struct prereg_owner *owner);
 void prereg_owner_drop(struct prereg_owner *owner);
 
+/* Wait until every owner is freed; for module exit. */
+void prereg_owners_wait(void);
+
 /**
  * prereg_owner_charge - charge pages to the owner's RLIMIT_MEMLOCK
  *
@@ -110,7 +119,10 @@ void prereg_owner_drop(struct prereg_owner *owner);
  */
 int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages);
 
-/* The reverse; from any task, also after the mm's death. Cannot fail. */
+/*
+ * The reverse; from any task, also after the mm's death. Cannot fail. Done on
+ * return, but for a living mm and another process: then it is done soon.
+ */
 void prereg_owner_uncharge(struct prereg_owner *owner, unsigned long npages);
 
 /* ---- region.c --------------------------------------------------------- */
@@ -154,6 +166,8 @@ enum prereg_region_state {
  * @users: registrations and waiters, under owner->lock
  * @state: under owner->lock
  * @npages: its length, charged as long as the region exists
+ * @stuck: an IOMMU entry could not be removed, so it is never unpinned; under
+ *	the container->lock of who maps it
  * @written: a device may have written it: dirty the pages when unpinning.
  *	Set without a lock, only ever to true, by whoever maps it for writing.
  * @nsegments: how many @segments are filled, each with pinned pages
@@ -167,6 +181,7 @@ struct prereg_region {
 	enum prereg_region_state	state;
 	unsigned long			npages;
 	bool				written;
+	bool				stuck;
 	u32				nsegments;
 	struct prereg_segment		*segments;
 	struct prereg_segment		first;
@@ -185,7 +200,8 @@ struct prereg_region {
  * Return: the region with one more user, or ERR_PTR:
  * -EINVAL overlaps another region; -EFAULT not (writable) user memory, or a hole;
  * -ENOMEM limit or memory; -EINTR fatal signal; -EOPNOTSUPP cannot be pinned
- * for long (fs-DAX). On an error nothing is pinned or charged.
+ * for long: shared file pages that are not tmpfs, memfd or hugetlbfs. On an
+ * error nothing is pinned or charged.
  */
 struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 					unsigned long vaddr,
@@ -281,7 +297,7 @@ struct prereg_registration {
  * @owner_entry: in owner->containers, under owner->lock
  * @registrations: prereg_registration.node by user address
  * @mappings: prereg_mapping.node by IOVA
- * @nmappings: how many
+ * @cost: of the mappings, see mappings_max in mapping.c
  * @windows: the slots, by prereg_window.page_shift in use or not
  * @hw: IOMMU entries and attached groups
  */
@@ -297,7 +313,7 @@ struct prereg_container {
 	struct list_head	owner_entry;
 	struct rb_root_cached	registrations;
 	struct rb_root_cached	mappings;
-	unsigned long		nmappings;
+	u64			cost;
 	struct prereg_window	windows[PREREG_WINDOWS_MAX];
 	struct prereg_hw	hw;
 };
@@ -367,6 +383,12 @@ int prereg_container_register(struct prereg_container *container,
  */
 int prereg_container_unregister(struct prereg_container *container,
 				unsigned long vaddr, unsigned long bytes);
+
+/*
+ * The hardware did not let go of something: never unpin what this container
+ * registered. container->lock held.
+ */
+void prereg_container_stick(struct prereg_container *container);
 
 /* The registration that holds vaddr, or NULL. container->lock held. */
 struct prereg_registration *
@@ -443,7 +465,7 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 
 /**
  * prereg_iova_unmap - unmap whatever is mapped in a range, then flush
- * Return: 0, -ENOMEM: a mapping had to be split and could not be.
+ * Return: 0; a mapping had to be split: -ENOMEM, -ENOSPC twice mappings_max.
  */
 int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes);
 
@@ -462,8 +484,8 @@ struct prereg_mapping *
 prereg_mapping_next(struct prereg_container *container,
 		    struct prereg_mapping *mapping);
 
-int prereg_mapping_cache_init(void);
-void prereg_mapping_cache_exit(void);
+int prereg_mapping_init(void);
+void prereg_mapping_exit(void);
 
 /* ---- spapr_v2.c ------------------------------------------------------- */
 

@@ -3,7 +3,8 @@
  * region: one registered range of an owner, pinned and charged once, whoever
  * shares it.
  */
-#include <linux/log2.h>
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
@@ -94,6 +95,21 @@ static void segment_unpin(struct prereg_segment *segment, bool dirty)
 	prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)segment->npages);
 }
 
+/*
+ * Pages that a file system writes back must not be written by a device behind
+ * its back; and dirtying them when they are unpinned would have to wait for a
+ * page lock, that is for a FUSE or NFS server, in the exit of the owner. Newer
+ * kernels refuse them too. Anonymous memory, tmpfs and memfd are
+ * swap-backed (but for MADV_FREE pages, which are anonymous).
+ */
+static bool page_is_pinnable(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	return folio_test_swapbacked(folio) || folio_test_anon(folio) ||
+	       folio_test_hugetlb(folio) || !folio->mapping;
+}
+
 /* What pinning may say, see prereg_region_get(). */
 static int pin_error(long ret)
 {
@@ -110,7 +126,7 @@ static int pin_error(long ret)
 /* Pin npages at vaddr into pages: all of them or none. */
 static int pin_pages(unsigned long vaddr, struct page **pages, u32 npages)
 {
-	u32 done = 0;
+	u32 done = 0, checked = 0;
 	int ret;
 
 	while (done < npages) {
@@ -127,7 +143,12 @@ static int pin_pages(unsigned long vaddr, struct page **pages, u32 npages)
 			ret = pin_error(ret);
 			goto unpin;
 		}
-		done += ret;
+		for (done += ret; checked < done; checked++) {
+			if (!page_is_pinnable(pages[checked])) {
+				ret = -EOPNOTSUPP;
+				goto unpin;
+			}
+		}
 		cond_resched();
 	}
 	prereg_stat_add(PREREG_STAT_PINNED_PAGES, npages);
@@ -150,8 +171,18 @@ static int prereg_region_pin(struct prereg_region *region)
 	unsigned long vaddr = region->node.start, left = region->npages;
 	struct page *few[PREREG_PIN_ON_STACK], **pages = few;
 	u32 npages, scratch = min(left, PREREG_SEGMENT_PAGES);
+	unsigned long nsegments = DIV_ROUND_UP(left, PREREG_SEGMENT_PAGES);
 	int ret;
 
+	if (nsegments > 1) {
+		if (nsegments > INT_MAX / sizeof(*region->segments))
+			return -ENOMEM;
+		region->segments = kvcalloc(nsegments,
+					    sizeof(*region->segments),
+					    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		if (!region->segments)
+			return -ENOMEM;
+	}
 	if (scratch > ARRAY_SIZE(few)) {
 		pages = kvmalloc_array(scratch, sizeof(*pages), GFP_KERNEL);
 		if (!pages)
@@ -203,7 +234,6 @@ static struct prereg_region *prereg_region_alloc(struct prereg_owner *owner,
 						 unsigned long bytes)
 {
 	struct prereg_region *region;
-	unsigned long nsegments;
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
@@ -215,17 +245,6 @@ static struct prereg_region *prereg_region_alloc(struct prereg_owner *owner,
 	region->users = 1;
 	region->state = PREREG_REGION_PINNING;
 	region->segments = &region->first;
-
-	nsegments = DIV_ROUND_UP(region->npages, PREREG_SEGMENT_PAGES);
-	if (nsegments > 1) {
-		region->segments = kvcalloc(nsegments,
-					    sizeof(*region->segments),
-					    GFP_KERNEL_ACCOUNT);
-		if (!region->segments) {
-			kfree(region);
-			return NULL;
-		}
-	}
 	prereg_owner_hold(owner);
 	region->owner = owner;
 	return region;
@@ -255,8 +274,10 @@ static int prereg_region_populate(struct prereg_region *region)
 	mutex_lock(&owner->lock);
 	if (ret) {
 		interval_tree_remove(&region->node, &owner->regions);
+		/* Pairs with prereg_region_state(). */
 		smp_store_release(&region->state, PREREG_REGION_FAILED);
 	} else {
+		/* Pairs with prereg_region_state(): the segments are filled. */
 		smp_store_release(&region->state, PREREG_REGION_READY);
 		prereg_stat_add(PREREG_STAT_REGIONS, 1);
 		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
@@ -272,6 +293,8 @@ void prereg_region_put(struct prereg_region *region)
 	struct prereg_owner *owner = region->owner;
 	bool last, ready;
 
+	/* Our use of the region may be all that keeps its owner alive. */
+	prereg_owner_hold(owner);
 	mutex_lock(&owner->lock);
 	last = !--region->users;
 	ready = region->state == PREREG_REGION_READY;
@@ -279,7 +302,7 @@ void prereg_region_put(struct prereg_region *region)
 		interval_tree_remove(&region->node, &owner->regions);
 	mutex_unlock(&owner->lock);
 	if (!last)
-		return;
+		goto drop_owner;
 
 	/*
 	 * Out of the tree, so a REGISTER of the same range pins anew while this
@@ -291,19 +314,24 @@ void prereg_region_put(struct prereg_region *region)
 		prereg_stat_add(PREREG_STAT_REGIONS, -1);
 		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 				-(long)prereg_region_footprint(region));
-		prereg_region_unpin(region);
+		/* Lost pages are better than pages that a device may write. */
+		if (region->stuck)
+			pr_err("%lu pages stay pinned: the IOMMU did not let go of them\n",
+			       region->npages);
+		else
+			prereg_region_unpin(region);
 		prereg_owner_uncharge(owner, region->npages);
 	}
 	prereg_region_free(region);
+drop_owner:
+	prereg_owner_drop(owner);
 }
 
-/*
- * Without owner->lock, for a user of the region. Pairs with the release in
- * prereg_region_populate(): who sees READY sees the segments.
- */
+/* Without owner->lock, for a user of the region. */
 static enum prereg_region_state
 prereg_region_state(const struct prereg_region *region)
 {
+	/* Pairs with prereg_region_populate(). */
 	return smp_load_acquire(&region->state);
 }
 

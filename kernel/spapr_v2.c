@@ -10,7 +10,7 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
-#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
@@ -182,8 +182,9 @@ static int spapr_unmap(struct prereg_container *container,
  */
 static int spapr_window_call(struct prereg_container *container,
 			     int (*call)(struct prereg_container *container,
-					 union prereg_arg *arg),
-			     union prereg_arg *arg)
+					 union prereg_arg *arg,
+					 void __user *user),
+			     union prereg_arg *arg, void __user *user)
 {
 	struct prereg_owner *owner;
 	bool claimed = false;
@@ -198,7 +199,7 @@ static int spapr_window_call(struct prereg_container *container,
 		goto put_owner;
 	ret = -ENXIO;
 	if (prereg_hw_attached(&container->hw))
-		ret = call(container, arg);
+		ret = call(container, arg, user);
 	if (!ret)
 		claimed = prereg_container_claim(container, owner);
 	prereg_container_unlock(container);
@@ -210,15 +211,28 @@ put_owner:
 }
 
 static int spapr_window_create(struct prereg_container *container,
-			       union prereg_arg *arg)
+			       union prereg_arg *arg, void __user *user)
 {
-	return prereg_window_create(container, arg->create.page_shift,
-				    arg->create.window_size,
-				    &arg->create.start_addr);
+	int ret;
+
+	ret = prereg_window_create(container, arg->create.page_shift,
+				   arg->create.window_size,
+				   &arg->create.start_addr);
+	if (ret)
+		return ret;
+
+	/* The answer is part of the call; a fault must not be waited for here. */
+	pagefault_disable();
+	if (__copy_to_user_inatomic(user, &arg->create, sizeof(arg->create)))
+		ret = -EAGAIN;
+	pagefault_enable();
+	if (ret)
+		prereg_window_remove(container, arg->create.start_addr);
+	return ret;
 }
 
 static int spapr_window_remove(struct prereg_container *container,
-			       union prereg_arg *arg)
+			       union prereg_arg *arg, void __user *user)
 {
 	return prereg_window_remove(container, arg->remove.start_addr);
 }
@@ -230,20 +244,15 @@ static int spapr_create(struct prereg_container *container,
 
 	if (arg->flags || arg->create.levels != 1)
 		return -EINVAL;
-	/* Find out now whether the answer can be given, not afterwards. */
-	if (copy_to_user(user, &arg->create, sizeof(arg->create)))
-		return -EFAULT;
 
-	ret = spapr_window_call(container, spapr_window_create, arg);
-	if (ret)
-		return ret;
-	if (copy_to_user(user, &arg->create, sizeof(arg->create))) {
-		/* Somebody unmapped it meanwhile. */
-		arg->remove.start_addr = arg->create.start_addr;
-		spapr_window_call(container, spapr_window_remove, arg);
-		return -EFAULT;
-	}
-	return 0;
+	do {
+		/* Is there room for the answer? Also faults it in. */
+		if (copy_to_user(user, &arg->create, sizeof(arg->create)))
+			return -EFAULT;
+		ret = spapr_window_call(container, spapr_window_create, arg,
+					user);
+	} while (ret == -EAGAIN && !fatal_signal_pending(current));
+	return ret == -EAGAIN ? -EINTR : ret;
 }
 
 static int spapr_remove(struct prereg_container *container,
@@ -251,7 +260,7 @@ static int spapr_remove(struct prereg_container *container,
 {
 	if (arg->flags)
 		return -EINVAL;
-	return spapr_window_call(container, spapr_window_remove, arg);
+	return spapr_window_call(container, spapr_window_remove, arg, user);
 }
 
 static const struct prereg_call {
