@@ -62,23 +62,22 @@ static long prereg_vfio_check_extension(struct prereg_container *container,
 static long prereg_vfio_ioctl(void *iommu_data, unsigned int cmd,
 			      unsigned long arg)
 {
-	struct prereg_container *container = NULL;
+	struct prereg_container *container;
 	long ret;
 
-	/* Without data it is CHECK_EXTENSION before SET_IOMMU. */
-	if (iommu_data) {
-		container = prereg_vfio_container(iommu_data);
-		if (!container)
-			return -ENODEV;
-	}
+	/* Before SET_IOMMU VFIO asks every backend. */
+	if (!iommu_data && cmd == VFIO_CHECK_EXTENSION)
+		return prereg_vfio_check_extension(NULL, arg);
+
+	/* NULL where VFIO took the data away between its two reads. */
+	container = prereg_vfio_container(iommu_data);
+	if (!container)
+		return -ENODEV;
 	if (cmd == VFIO_CHECK_EXTENSION)
 		ret = prereg_vfio_check_extension(container, arg);
-	else if (container)
-		ret = prereg_spapr_v2_ioctl(container, cmd, arg);
 	else
-		ret = -ENOTTY;
-	if (container)
-		prereg_container_put(container);
+		ret = prereg_spapr_v2_ioctl(container, cmd, arg);
+	prereg_container_put(container);
 	return ret;
 }
 

@@ -166,23 +166,27 @@ void prereg_region_unpin(struct prereg_region *region)
 			      region->written);
 }
 
+static int prereg_region_alloc_segments(struct prereg_region *region)
+{
+	unsigned long n = DIV_ROUND_UP(region->npages, PREREG_SEGMENT_PAGES);
+	struct prereg_segment *segments;
+
+	if (n > INT_MAX / sizeof(*segments))
+		return -ENOMEM;
+	segments = kvcalloc(n, sizeof(*segments), GFP_KERNEL_ACCOUNT);
+	if (!segments)
+		return -ENOMEM;
+	region->segments = segments;
+	return 0;
+}
+
 static int prereg_region_pin(struct prereg_region *region)
 {
 	unsigned long vaddr = region->node.start, left = region->npages;
 	struct page *few[PREREG_PIN_ON_STACK], **pages = few;
 	u32 npages, scratch = min(left, PREREG_SEGMENT_PAGES);
-	unsigned long nsegments = DIV_ROUND_UP(left, PREREG_SEGMENT_PAGES);
 	int ret;
 
-	if (nsegments > 1) {
-		if (nsegments > INT_MAX / sizeof(*region->segments))
-			return -ENOMEM;
-		region->segments = kvcalloc(nsegments,
-					    sizeof(*region->segments),
-					    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-		if (!region->segments)
-			return -ENOMEM;
-	}
 	if (scratch > ARRAY_SIZE(few)) {
 		pages = kvmalloc_array(scratch, sizeof(*pages), GFP_KERNEL);
 		if (!pages)
@@ -194,8 +198,12 @@ static int prereg_region_pin(struct prereg_region *region)
 		ret = pin_pages(vaddr, pages, npages);
 		if (ret)
 			goto unpin;
-		ret = segment_fill(&region->segments[region->nsegments], pages,
-				   npages);
+		/* After the first pin, so a range of nothing costs nothing. */
+		if (left > npages && !region->nsegments)
+			ret = prereg_region_alloc_segments(region);
+		if (!ret)
+			ret = segment_fill(&region->segments[region->nsegments],
+					   pages, npages);
 		if (ret) {
 			unpin_user_pages(pages, npages);
 			prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)npages);
