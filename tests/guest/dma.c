@@ -193,6 +193,10 @@ static void test_unmap(void)
 	p = rig_own(&rig, 8 * PAGE, MEM_SMALL, IOVA);
 	if (!p)
 		return;
+	tap_step("the IOTLB knows all that goes away: a flush left out would show");
+	rig_expect_reach(&rig, IOVA, p, "the first page");
+	rig_expect_reach(&rig, IOVA + 2 * PAGE, p + 2 * PAGE, "a page to be unmapped");
+	rig_expect_reach(&rig, IOVA + 3 * PAGE, p + 3 * PAGE, "a page to be unmapped");
 	tap_step("UNMAP of pages 2 and 3 of eight: they fault, their neighbours do not");
 	mem_fill(p, 8 * PAGE, 1);
 	tap_expect_ret(vfio_unmap(rig.container, IOVA + 2 * PAGE, 2 * PAGE), 0, "UNMAP");
