@@ -5,128 +5,160 @@
  * VFIO calls ioctl() with the iommu_data it read without any lock: another
  * thread may be in the middle of detaching the last group, after which VFIO
  * calls release(), and the data would be freed under the call. So iommu_data is
- * not a pointer here but an id that is never used twice; a call looks it up
- * and holds a reference, or learns that the container is gone.
+ * not a pointer here but an id that is never used twice, and a container's memory
+ * is kept for the next one. A call takes the lock that the id leads to, and
+ * then sees whether the container is still the one it means.
  */
+#include <linux/err.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/xarray.h>
 
 #include "prereg.h"
 
-static DEFINE_XARRAY(prereg_containers);
-static atomic_long_t prereg_container_last_id;
-static atomic_long_t prereg_containers_alive;
-static DECLARE_WAIT_QUEUE_HEAD(prereg_containers_gone);
+/* An id is a generation of a slot: generation * PREREG_SLOTS + slot. */
+#define PREREG_SLOTS	(1UL << 14)
 
-struct prereg_container *prereg_container_create(void)
+/* Grow only, until the module goes. */
+static struct prereg_container *prereg_slots[PREREG_SLOTS];
+static unsigned long prereg_slots_used;
+static LIST_HEAD(prereg_slots_free);
+static DEFINE_MUTEX(prereg_slots_lock);
+
+static struct prereg_container *prereg_container_slot(unsigned long id)
+{
+	return READ_ONCE(prereg_slots[id % PREREG_SLOTS]);
+}
+
+/* A container not in use, or NULL. Its id was not given to anybody yet. */
+static struct prereg_container *prereg_slot_take(void)
 {
 	struct prereg_container *container;
-	int ret;
 
-	container = kzalloc(sizeof(*container), GFP_KERNEL_ACCOUNT);
+	mutex_lock(&prereg_slots_lock);
+	container = list_first_entry_or_null(&prereg_slots_free,
+					     struct prereg_container,
+					     free_entry);
+	if (container) {
+		list_del(&container->free_entry);
+	} else if (prereg_slots_used < PREREG_SLOTS) {
+		container = kzalloc(sizeof(*container), GFP_KERNEL);
+		if (container) {
+			mutex_init(&container->lock);
+			container->id = PREREG_SLOTS + prereg_slots_used;
+			WRITE_ONCE(prereg_slots[prereg_slots_used++],
+				   container);
+		}
+	}
+	mutex_unlock(&prereg_slots_lock);
+	return container;
+}
+
+static void prereg_slot_return(struct prereg_container *container)
+{
+	mutex_lock(&prereg_slots_lock);
+	list_add(&container->free_entry, &prereg_slots_free);
+	mutex_unlock(&prereg_slots_lock);
+}
+
+unsigned long prereg_container_create(void)
+{
+	struct prereg_container *container = prereg_slot_take();
+
 	if (!container)
-		return ERR_PTR(-ENOMEM);
+		return 0;
+	if (prereg_hw_init(&container->hw)) {
+		prereg_slot_return(container);
+		return 0;
+	}
 
-	ret = prereg_hw_init(&container->hw);
-	if (ret)
-		goto free_container;
-
-	kref_init(&container->ref);
-	mutex_init(&container->lock);
+	/* Calls that mean an earlier one may hold the lock, and look. */
+	mutex_lock(&container->lock);
 	container->registrations = RB_ROOT_CACHED;
 	container->mappings = RB_ROOT_CACHED;
 	prereg_window_init(container);
-
-	container->id = atomic_long_inc_return(&prereg_container_last_id);
-	ret = xa_err(xa_store(&prereg_containers, container->id, container,
-			      GFP_KERNEL));
-	if (ret)
-		goto fini_hw;
-
-	atomic_long_inc(&prereg_containers_alive);
+	mutex_unlock(&container->lock);
 	prereg_stat_add(PREREG_STAT_CONTAINERS, 1);
-	return container;
-
-fini_hw:
-	prereg_hw_fini(&container->hw);
-free_container:
-	kfree(container);
-	return ERR_PTR(ret);
-}
-
-static void prereg_container_free(struct kref *ref)
-{
-	struct prereg_container *container =
-		container_of(ref, struct prereg_container, ref);
-
-	prereg_hw_fini(&container->hw);
-	kfree_rcu(container, rcu);
-	prereg_stat_add(PREREG_STAT_CONTAINERS, -1);
-	if (atomic_long_dec_and_test(&prereg_containers_alive))
-		wake_up_all(&prereg_containers_gone);
-}
-
-struct prereg_container *prereg_container_get(unsigned long id)
-{
-	struct prereg_container *container;
-
-	rcu_read_lock();
-	container = xa_load(&prereg_containers, id);
-	if (container && !kref_get_unless_zero(&container->ref))
-		container = NULL;
-	rcu_read_unlock();
-	return container;
-}
-
-void prereg_container_put(struct prereg_container *container)
-{
-	kref_put(&container->ref, prereg_container_free);
-}
-
-void prereg_containers_wait(void)
-{
-	wait_event(prereg_containers_gone,
-		   !atomic_long_read(&prereg_containers_alive));
+	return container->id;
 }
 
 /*
  * VFIO holds its container's group_lock for writing, so no attach or detach runs.
- * A call may be under way, or about to look the id up: it holds a reference or
- * finds nothing; if it waits for the lock it sees dead. The owner's release()
- * may wait for the lock: it then finds no owner. Only after that VFIO
- * considers the container clean, so the pages are back when close() returns.
+ * A call may be under way, or about to come: it waits for the lock, and then sees
+ * another id. The owner's release() may wait for the lock: it then finds no
+ * owner. Only after that VFIO considers the container clean, so the pages are
+ * back when close() returns.
  */
-void prereg_container_destroy(struct prereg_container *container)
+void prereg_container_destroy(unsigned long id)
 {
-	xa_erase(&prereg_containers, container->id);
-	mutex_lock(&container->lock);
-	container->dead = true;
+	struct prereg_container *container = prereg_container_lock_held(id);
+
 	if (container->owner)
 		prereg_container_disown(container);
+	container->id += PREREG_SLOTS;
 	mutex_unlock(&container->lock);
-	prereg_container_put(container);
+
+	prereg_hw_fini(&container->hw);
+	prereg_stat_add(PREREG_STAT_CONTAINERS, -1);
+	prereg_slot_return(container);
 }
 
-bool prereg_container_is_foreign(const struct prereg_container *container)
+void prereg_containers_free(void)
 {
+	while (prereg_slots_used)
+		kfree(prereg_slots[--prereg_slots_used]);
+}
+
+void prereg_containers_count(unsigned long *nmappings, u64 *mapped_bytes)
+{
+	struct prereg_container *container;
+	unsigned long i;
+
+	*nmappings = 0;
+	*mapped_bytes = 0;
+	for (i = 0; i < PREREG_SLOTS; i++) {
+		container = READ_ONCE(prereg_slots[i]);
+		if (!container)
+			break;
+		mutex_lock(&container->lock);
+		*nmappings += container->nmappings;
+		*mapped_bytes += container->mapped_bytes;
+		mutex_unlock(&container->lock);
+	}
+}
+
+struct prereg_container *prereg_container_lock_held(unsigned long id)
+{
+	struct prereg_container *container = prereg_container_slot(id);
+
+	mutex_lock(&container->lock);
+	WARN_ON(container->id != id);
+	return container;
+}
+
+bool prereg_container_is_foreign(unsigned long id)
+{
+	const struct prereg_container *container = prereg_container_slot(id);
 	const struct mm_struct *mm = READ_ONCE(container->owner_mm);
 
 	return mm && mm != current->mm;
 }
 
-int prereg_container_lock(struct prereg_container *container)
+struct prereg_container *prereg_container_lock(unsigned long id)
 {
-	int ret = 0;
+	struct prereg_container *container = prereg_container_slot(id);
+	int ret;
 
 	if (mutex_lock_killable(&container->lock))
-		return -EINTR;
-	if (container->dead)
-		ret = -ENODEV;
-	else if (prereg_container_is_foreign(container))
+		return ERR_PTR(-EINTR);
+	if (likely(container->id == id)) {
+		if (!container->owner_mm || container->owner_mm == current->mm)
+			return container;
 		ret = -EPERM;
-	if (ret)
-		mutex_unlock(&container->lock);
-	return ret;
+	} else {
+		ret = -ENODEV;
+	}
+	mutex_unlock(&container->lock);
+	return ERR_PTR(ret);
 }
 
 void prereg_container_unlock(struct prereg_container *container)
@@ -180,7 +212,7 @@ prereg_registration_first(struct prereg_container *container,
  * Called by the owner's release(), by VFIO's release of the container, and by
  * nobody else; container->lock makes the two one after the other. The owner's
  * own calls cannot run at the same time: they wait for the lock and then see a
- * dead container (close by a sibling), or do not exist (release).
+ * container that is gone (close by a sibling), or do not exist (release).
  *
  * The container leaves owner->containers last, see prereg_owner_release().
  */
@@ -224,10 +256,11 @@ static int prereg_registration_check(struct prereg_container *container,
 	return -EINVAL;
 }
 
-int prereg_container_register(struct prereg_container *container,
-			      unsigned long vaddr, unsigned long bytes)
+int prereg_container_register(unsigned long id, unsigned long vaddr,
+			      unsigned long bytes)
 {
 	unsigned long last = vaddr + bytes - 1;
+	struct prereg_container *container;
 	struct prereg_registration *registration;
 	struct prereg_region *region;
 	struct prereg_owner *owner;
@@ -235,9 +268,9 @@ int prereg_container_register(struct prereg_container *container,
 	int ret;
 
 	/* Before gigabytes are pinned for a call that must fail. */
-	ret = prereg_container_lock(container);
-	if (ret)
-		return ret;
+	container = prereg_container_lock(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
 	ret = prereg_registration_check(container, vaddr, last);
 	prereg_container_unlock(container);
 	if (ret)
@@ -259,10 +292,12 @@ int prereg_container_register(struct prereg_container *container,
 		goto put_owner;
 	}
 
-	/* Others ran since: the container may be dead, owned, or have it now. */
-	ret = prereg_container_lock(container);
-	if (ret)
+	/* Others ran since: the container may be gone, owned, or have it now. */
+	container = prereg_container_lock(id);
+	if (IS_ERR(container)) {
+		ret = PTR_ERR(container);
 		goto put_region;
+	}
 	ret = prereg_registration_check(container, vaddr, last);
 	if (ret) {
 		prereg_container_unlock(container);
@@ -290,16 +325,17 @@ free_registration:
 	return ret;
 }
 
-int prereg_container_unregister(struct prereg_container *container,
-				unsigned long vaddr, unsigned long bytes)
+int prereg_container_unregister(unsigned long id, unsigned long vaddr,
+				unsigned long bytes)
 {
 	unsigned long last = vaddr + bytes - 1;
 	struct prereg_registration *registration;
-	int ret;
+	struct prereg_container *container;
+	int ret = 0;
 
-	ret = prereg_container_lock(container);
-	if (ret)
-		return ret;
+	container = prereg_container_lock(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
 
 	registration = prereg_registration_first(container, vaddr, last);
 	if (!container->owner)

@@ -4,55 +4,49 @@
  */
 #include <linux/err.h>
 #include <linux/module.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/vfio.h>
 
 #include "compat/vfio_driver.h"
 #include "prereg.h"
 
+/* Calls under way, summed over CPUs; see prereg_exit(). */
+static DEFINE_PER_CPU(long, prereg_calls);
+
+/* What VFIO knows of a container is its id, see container.c. */
 static void *prereg_vfio_open(unsigned long type)
 {
-	struct prereg_container *container;
+	unsigned long id;
 
 	if (type != VFIO_SPAPR_TCE_v2_IOMMU)
 		return ERR_PTR(-EINVAL);
-	container = prereg_container_create();
-	if (IS_ERR(container))
-		return container;
-	return (void *)container->id;
-}
-
-/* VFIO gives back what open() returned, see container.c. */
-static struct prereg_container *prereg_vfio_container(void *iommu_data)
-{
-	return prereg_container_get((unsigned long)iommu_data);
+	id = prereg_container_create();
+	return id ? (void *)id : ERR_PTR(-ENOMEM);
 }
 
 static void prereg_vfio_release(void *iommu_data)
 {
-	struct prereg_container *container = prereg_vfio_container(iommu_data);
-
-	if (WARN_ON(!container))
-		return;
-	prereg_container_destroy(container);
-	prereg_container_put(container);
+	prereg_container_destroy((unsigned long)iommu_data);
 }
 
-static long prereg_vfio_check_extension(struct prereg_container *container,
-					unsigned long arg)
+static long prereg_vfio_check_extension(void *iommu_data, unsigned long arg)
 {
-	long ret = 0;
+	struct prereg_container *container;
+	long ret;
 
 	switch (arg) {
 	case VFIO_SPAPR_TCE_v2_IOMMU:
 		return 1;
 	case VFIO_DMA_CC_IOMMU:
-		/* KVM asks this through the group, whoever the caller is. */
-		if (container) {
-			mutex_lock(&container->lock);
-			ret = prereg_hw_coherent(&container->hw);
-			mutex_unlock(&container->lock);
-		}
+		/* Before SET_IOMMU VFIO asks every backend. */
+		if (!iommu_data)
+			return 0;
+		/* KVM asks through the group, whoever owns the container. */
+		container = prereg_container_lock_held((unsigned long)iommu_data);
+		ret = prereg_hw_coherent(&container->hw);
+		prereg_container_unlock(container);
 		return ret;
 	default:
 		return 0;
@@ -62,22 +56,18 @@ static long prereg_vfio_check_extension(struct prereg_container *container,
 static long prereg_vfio_ioctl(void *iommu_data, unsigned int cmd,
 			      unsigned long arg)
 {
-	struct prereg_container *container;
 	long ret;
 
-	/* Before SET_IOMMU VFIO asks every backend. */
-	if (!iommu_data && cmd == VFIO_CHECK_EXTENSION)
-		return prereg_vfio_check_extension(NULL, arg);
+	/* VFIO holds the container for this one. */
+	if (cmd == VFIO_CHECK_EXTENSION)
+		return prereg_vfio_check_extension(iommu_data, arg);
 
 	/* NULL where VFIO took the data away between its two reads. */
-	container = prereg_vfio_container(iommu_data);
-	if (!container)
+	if (!iommu_data)
 		return -ENODEV;
-	if (cmd == VFIO_CHECK_EXTENSION)
-		ret = prereg_vfio_check_extension(container, arg);
-	else
-		ret = prereg_spapr_v2_ioctl(container, cmd, arg);
-	prereg_container_put(container);
+	this_cpu_inc(prereg_calls);
+	ret = prereg_spapr_v2_ioctl((unsigned long)iommu_data, cmd, arg);
+	this_cpu_dec(prereg_calls);
 	return ret;
 }
 
@@ -92,31 +82,24 @@ static int prereg_vfio_attach_group(void *iommu_data,
 	if (type != VFIO_IOMMU)
 		return -EINVAL;
 
-	container = prereg_vfio_container(iommu_data);
-	if (WARN_ON(!container))
-		return -ENODEV;
 	do {
-		mutex_lock(&container->lock);
+		container = prereg_container_lock_held((unsigned long)iommu_data);
 		ret = prereg_hw_attach(container, group);
-		mutex_unlock(&container->lock);
+		prereg_container_unlock(container);
 		/* -EAGAIN: let the owner's release() have the lock first. */
 		cond_resched();
 	} while (ret == -EAGAIN);
-	prereg_container_put(container);
 	return ret;
 }
 
 static void prereg_vfio_detach_group(void *iommu_data,
 				     struct iommu_group *group)
 {
-	struct prereg_container *container = prereg_vfio_container(iommu_data);
+	struct prereg_container *container =
+		prereg_container_lock_held((unsigned long)iommu_data);
 
-	if (WARN_ON(!container))
-		return;
-	mutex_lock(&container->lock);
 	prereg_hw_detach(container, group);
-	mutex_unlock(&container->lock);
-	prereg_container_put(container);
+	prereg_container_unlock(container);
 }
 
 static const struct vfio_iommu_driver_ops prereg_vfio_ops = {
@@ -141,14 +124,26 @@ static int __init prereg_init(void)
 		return ret;
 	prereg_stats_init();
 	ret = vfio_register_iommu_driver(&prereg_vfio_ops);
-	if (ret)
-		goto exit_stats;
-	return 0;
-
-exit_stats:
-	prereg_stats_exit();
-	prereg_mapping_exit();
+	if (ret) {
+		prereg_stats_exit();
+		prereg_mapping_exit();
+	}
 	return ret;
+}
+
+static void prereg_calls_wait(void)
+{
+	long calls;
+	int cpu;
+
+	for (;;) {
+		calls = 0;
+		for_each_possible_cpu(cpu)
+			calls += READ_ONCE(*per_cpu_ptr(&prereg_calls, cpu));
+		if (!calls)
+			return;
+		schedule_timeout_uninterruptible(1);
+	}
 }
 
 /*
@@ -156,19 +151,21 @@ exit_stats:
  * have read a container's driver from VFIO before the last group was
  * detached and be about to call our ioctl(), with neither lock nor reference
  * (see container.c). So, while VFIO still knows us: let every thread that is on the
- * way in arrive (it has not slept since), wait until those inside dropped
- * their container, and let them get out of our text. A call in the middle of
- * pinning makes this wait; the alternative is to unload it from under the call.
+ * way in arrive (it has not slept since), wait until those inside are done
+ * (none is added any more), and let them get out of our text. A call in the
+ * middle of pinning makes this wait; the alternative is to unload it from under
+ * the call.
  */
 static void __exit prereg_exit(void)
 {
 	synchronize_rcu_tasks();
-	prereg_containers_wait();
+	prereg_calls_wait();
 	vfio_unregister_iommu_driver(&prereg_vfio_ops);
 	/* Freed by SRCU callbacks and, late, by work items. */
 	prereg_owners_wait();
 	synchronize_rcu_tasks();
 	prereg_stats_exit();
+	prereg_containers_free();
 	prereg_mapping_exit();
 }
 

@@ -85,9 +85,9 @@ static void mapping_insert(struct prereg_container *container,
 {
 	interval_tree_insert(&mapping->node, &container->mappings);
 	mapping->registration->mappings++;
+	container->nmappings++;
+	container->mapped_bytes += mapping_bytes(mapping);
 	container->cost += mapping_cost(mapping_bytes(mapping));
-	prereg_stat_add(PREREG_STAT_MAPPINGS, 1);
-	prereg_stat_add(PREREG_STAT_MAPPED_BYTES, mapping_bytes(mapping));
 }
 
 static void mapping_remove(struct prereg_container *container,
@@ -95,10 +95,9 @@ static void mapping_remove(struct prereg_container *container,
 {
 	interval_tree_remove(&mapping->node, &container->mappings);
 	mapping->registration->mappings--;
+	container->nmappings--;
+	container->mapped_bytes -= mapping_bytes(mapping);
 	container->cost -= mapping_cost(mapping_bytes(mapping));
-	prereg_stat_add(PREREG_STAT_MAPPINGS, -1);
-	prereg_stat_add(PREREG_STAT_MAPPED_BYTES,
-			-(long)mapping_bytes(mapping));
 }
 
 /* Change a mapping's range; the caller takes care of the hardware. */

@@ -56,10 +56,8 @@ prereg_owner_first_container(struct prereg_owner *owner)
 	container = list_first_entry_or_null(&owner->containers,
 					     struct prereg_container,
 					     owner_entry);
-	/* On the list it is not destroyed yet, so it has a reference. */
-	if (container)
-		kref_get(&container->ref);
 	mutex_unlock(&owner->lock);
+	/* Whether it is still ours is seen under its lock; it is never freed. */
 	return container;
 }
 
@@ -116,7 +114,6 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 		if (container->owner == owner)
 			prereg_container_disown(container);
 		mutex_unlock(&container->lock);
-		prereg_container_put(container);
 	}
 
 	/* What a tear-down by another process left to the work item. */

@@ -54,7 +54,6 @@
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
-#include <linux/rcupdate.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -286,75 +285,77 @@ struct prereg_registration {
 
 /**
  * struct prereg_container - an open VFIO container that chose this backend
- * @id: what VFIO holds as iommu_data; never used again, see container.c
- * @ref: VFIO holds one until its release(), every call under way one
- * @rcu: frees it after lookups by @id are over
- * @lock: protects everything below
- * @dead: VFIO released it; calls still under way answer -ENODEV
+ * @id: what VFIO holds as iommu_data, never used again; 0: not in use
+ * @free_entry: in the list of containers not in use, see container.c
+ * @lock: protects everything below, and @id
  * @may_map: the owner has registered memory at least once
  * @owner: whose memory it maps, or NULL; holds one notifier reference
  * @owner_mm: its mm, only to be compared; may be read without @lock
  * @owner_entry: in owner->containers, under owner->lock
  * @registrations: prereg_registration.node by user address
  * @mappings: prereg_mapping.node by IOVA
- * @cost: of the mappings, see mappings_max in mapping.c
+ * @nmappings: how many
+ * @mapped_bytes: their lengths
+ * @cost: what they count, see mappings_max in mapping.c
  * @windows: the slots, by prereg_window.page_shift in use or not
  * @hw: IOMMU entries and attached groups
+ *
+ * The struct is never freed while the module is loaded, so that a call may
+ * take @lock and only then learn whether the container is still there.
  */
 struct prereg_container {
 	unsigned long		id;
-	struct kref		ref;
-	struct rcu_head		rcu;
+	struct list_head	free_entry;
 	struct mutex		lock;
-	bool			dead;
 	bool			may_map;
 	struct prereg_owner	*owner;
 	struct mm_struct	*owner_mm;
 	struct list_head	owner_entry;
 	struct rb_root_cached	registrations;
 	struct rb_root_cached	mappings;
+	unsigned long		nmappings;
+	u64			mapped_bytes;
 	u64			cost;
 	struct prereg_window	windows[PREREG_WINDOWS_MAX];
 	struct prereg_hw	hw;
 };
 
-/* Make a container; ERR_PTR(-ENOMEM). Its id goes to VFIO as iommu_data. */
-struct prereg_container *prereg_container_create(void);
+/* Make a container. Return: its id, for VFIO; 0: no memory. */
+unsigned long prereg_container_create(void);
 
-/*
- * VFIO lets go of the container: revoke, put, and answer -ENODEV from now on.
- * Drops the reference prereg_container_create() returned.
+/* VFIO lets go of the container: revoke, put; calls answer -ENODEV from now on. */
+void prereg_container_destroy(unsigned long id);
+
+/* Lock a container that VFIO holds, for VFIO. */
+struct prereg_container *prereg_container_lock_held(unsigned long id);
+
+/**
+ * prereg_container_lock - lock a container for a call of current's
+ *
+ * Return: the container, locked; or ERR_PTR: -EINTR fatal signal, -ENODEV it is
+ * gone, -EPERM another mm owns it.
  */
-void prereg_container_destroy(struct prereg_container *container);
-
-/* Look a container up by id; NULL if it is gone. Pairs with _put(). */
-struct prereg_container *prereg_container_get(unsigned long id);
-void prereg_container_put(struct prereg_container *container);
-
-/* Wait until every container is freed; for module exit. */
-void prereg_containers_wait(void);
+struct prereg_container *prereg_container_lock(unsigned long id);
+void prereg_container_unlock(struct prereg_container *container);
 
 /*
  * Does another mm own the container? Without lock, so a stranger is told before
  * anything else about its call; prereg_container_lock() decides.
  */
-bool prereg_container_is_foreign(const struct prereg_container *container);
+bool prereg_container_is_foreign(unsigned long id);
 
-/**
- * prereg_container_lock - lock for a call of current's
- *
- * Return: 0 with container->lock held, or, unlocked: -EINTR fatal signal,
- * -ENODEV the container is dead, -EPERM another mm owns it.
- */
-int prereg_container_lock(struct prereg_container *container);
-void prereg_container_unlock(struct prereg_container *container);
+/* Sum of all containers' mappings and their lengths. */
+void prereg_containers_count(unsigned long *nmappings, u64 *mapped_bytes);
+
+/* Free the memory of all containers, none of which is in use; for module exit. */
+void prereg_containers_free(void);
 
 /**
  * prereg_container_claim - make owner the container's owner
  * @owner: the owner of current->mm, with one notifier reference that the
  *	container takes over if it had no owner
  *
- * Context: container->lock held through prereg_container_lock().
+ * Context: locked through prereg_container_lock().
  * Return: whether the reference was taken over.
  */
 bool prereg_container_claim(struct prereg_container *container,
@@ -373,16 +374,16 @@ void prereg_container_disown(struct prereg_container *container);
  * is registered in this container already; -EPERM, -ENODEV, see
  * prereg_container_lock().
  */
-int prereg_container_register(struct prereg_container *container,
-			      unsigned long vaddr, unsigned long bytes);
+int prereg_container_register(unsigned long id, unsigned long vaddr,
+			      unsigned long bytes);
 
 /**
  * prereg_container_unregister - the reverse
  * Return: 0; -ENOENT no such registration, -EBUSY still mapped, -EPERM no owner
  * or another one; -ENODEV, -EINTR.
  */
-int prereg_container_unregister(struct prereg_container *container,
-				unsigned long vaddr, unsigned long bytes);
+int prereg_container_unregister(unsigned long id, unsigned long vaddr,
+				unsigned long bytes);
 
 /*
  * The hardware did not let go of something: never unpin what this container
@@ -490,8 +491,8 @@ void prereg_mapping_exit(void);
 /* ---- spapr_v2.c ------------------------------------------------------- */
 
 /* The ioctls of container type VFIO_SPAPR_TCE_v2_IOMMU. */
-long prereg_spapr_v2_ioctl(struct prereg_container *container,
-			   unsigned int cmd, unsigned long arg);
+long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
+			   unsigned long arg);
 
 /* ---- stats.c ---------------------------------------------------------- */
 
@@ -501,8 +502,6 @@ enum prereg_stat {
 	PREREG_STAT_REGIONS,
 	PREREG_STAT_PINNED_PAGES,
 	PREREG_STAT_CHARGED_PAGES,
-	PREREG_STAT_MAPPINGS,
-	PREREG_STAT_MAPPED_BYTES,
 	PREREG_STAT_BOOKKEEPING_BYTES,
 	PREREG_STATS
 };
@@ -514,7 +513,10 @@ static inline void prereg_stat_add(enum prereg_stat stat, long value)
 	atomic_long_add(value, &prereg_stats[stat]);
 }
 
-/* <debugfs>/vfio_prereg/stats: one "name value" a line. */
+/*
+ * <debugfs>/vfio_prereg/stats: one "name value" a line. Mappings are not counted
+ * here but summed up when somebody looks.
+ */
 void prereg_stats_init(void);
 void prereg_stats_exit(void);
 

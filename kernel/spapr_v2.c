@@ -6,8 +6,8 @@
  * call checks who calls, then its argument, then does its work under
  * container->lock, where who calls is checked once more.
  */
+#include <linux/err.h>
 #include <linux/iommu.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
@@ -31,17 +31,17 @@ union prereg_arg {
 	struct vfio_iommu_spapr_tce_remove		remove;
 };
 
-static int spapr_get_info(struct prereg_container *container,
-			  union prereg_arg *arg, void __user *user)
+static int spapr_get_info(unsigned long id, union prereg_arg *arg,
+			  void __user *user)
 {
+	struct prereg_container *container;
 	struct vfio_iommu_spapr_tce_info *info = &arg->info;
 	size_t bytes = offsetofend(struct vfio_iommu_spapr_tce_info,
 				   dma32_window_size);
-	int ret;
 
-	ret = prereg_container_lock(container);
-	if (ret)
-		return ret;
+	container = prereg_container_lock(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
 	info->flags = VFIO_IOMMU_SPAPR_INFO_DDW;
 	info->dma32_window_start = 0;
 	info->dma32_window_size = PREREG_WINDOW_DEFAULT_BYTES;
@@ -68,109 +68,101 @@ static int spapr_memory_range(const struct vfio_iommu_spapr_register_memory *mem
 	return 0;
 }
 
-static int spapr_register(struct prereg_container *container,
-			  union prereg_arg *arg, void __user *user)
+static int spapr_register(unsigned long id, union prereg_arg *arg,
+			  void __user *user)
 {
 	int ret = spapr_memory_range(&arg->memory);
 
 	if (ret)
 		return ret;
-	return prereg_container_register(container, arg->memory.vaddr,
+	return prereg_container_register(id, arg->memory.vaddr,
 					 arg->memory.size);
 }
 
-static int spapr_unregister(struct prereg_container *container,
-			    union prereg_arg *arg, void __user *user)
+static int spapr_unregister(unsigned long id, union prereg_arg *arg,
+			    void __user *user)
 {
 	const struct vfio_iommu_spapr_register_memory *memory = &arg->memory;
 
-	if (!READ_ONCE(container->owner_mm))
-		return -EPERM;
 	if (memory->flags || !PAGE_ALIGNED(memory->vaddr | memory->size))
 		return -EINVAL;
-	/* Empty or wrapping: nothing like that is registered. */
-	if (spapr_memory_range(memory))
-		return -ENOENT;
-	return prereg_container_unregister(container, memory->vaddr,
-					   memory->size);
+	return prereg_container_unregister(id, memory->vaddr, memory->size);
+}
+
+/* Lock for a MAP or UNMAP, which need an owner that registered something. */
+static struct prereg_container *spapr_lock_to_map(unsigned long id)
+{
+	struct prereg_container *container = prereg_container_lock(id);
+
+	if (IS_ERR(container) || container->may_map)
+		return container;
+	prereg_container_unlock(container);
+	return ERR_PTR(-EPERM);
 }
 
 /*
- * Lock for a MAP or UNMAP of a range that must lie in one window, in whole
- * pages of it, together with the vaddr of a MAP.
+ * Does the range lie in one window, in whole pages of it? So must the vaddr of
+ * a MAP.
  */
-static int spapr_lock_window(struct prereg_container *container, u64 iova,
-			     u64 bytes, u64 vaddr)
+static int spapr_check_window(struct prereg_container *container, u64 iova,
+			      u64 bytes, u64 vaddr)
 {
-	struct prereg_window *window;
-	u64 page_mask;
-	int ret;
+	const struct prereg_window *window =
+		prereg_window_find(container, iova);
 
-	ret = prereg_container_lock(container);
-	if (ret)
-		return ret;
-
-	ret = -EPERM;
-	if (!container->may_map)
-		goto unlock;
-	ret = -ENXIO;
-	window = prereg_window_find(container, iova);
 	if (!window)
-		goto unlock;
-	ret = -EINVAL;
-	page_mask = BIT_ULL(window->page_shift) - 1;
-	if ((iova | bytes | vaddr) & page_mask)
-		goto unlock;
-	ret = -ENXIO;
+		return -ENXIO;
+	if ((iova | bytes | vaddr) & (BIT_ULL(window->page_shift) - 1))
+		return -EINVAL;
 	if (bytes && bytes - 1 > window->last - iova)
-		goto unlock;
+		return -ENXIO;
 	return 0;
-
-unlock:
-	prereg_container_unlock(container);
-	return ret;
 }
 
-static int spapr_map(struct prereg_container *container, union prereg_arg *arg,
+static int spapr_map(unsigned long id, union prereg_arg *arg,
 		     void __user *user)
 {
 	const struct vfio_iommu_type1_dma_map *map = &arg->map;
+	struct prereg_container *container;
 	int prot = 0, ret;
 
-	if (!READ_ONCE(container->may_map))
-		return -EPERM;
-	if (map->flags & ~PREREG_MAP_FLAGS || !map->flags || !map->size)
-		return -EINVAL;
 	if (map->flags & VFIO_DMA_MAP_FLAG_READ)
 		prot |= IOMMU_READ;
 	if (map->flags & VFIO_DMA_MAP_FLAG_WRITE)
 		prot |= IOMMU_WRITE;
 
-	ret = spapr_lock_window(container, map->iova, map->size, map->vaddr);
-	if (ret)
-		return ret;
-	ret = prereg_iova_map(container, map->iova, map->size, map->vaddr,
-			      prot);
+	container = spapr_lock_to_map(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
+	ret = -EINVAL;
+	if (map->flags & ~PREREG_MAP_FLAGS || !prot || !map->size)
+		goto unlock;
+	ret = spapr_check_window(container, map->iova, map->size, map->vaddr);
+	if (!ret)
+		ret = prereg_iova_map(container, map->iova, map->size,
+				      map->vaddr, prot);
+unlock:
 	prereg_container_unlock(container);
 	return ret;
 }
 
-static int spapr_unmap(struct prereg_container *container,
-		       union prereg_arg *arg, void __user *user)
+static int spapr_unmap(unsigned long id, union prereg_arg *arg,
+		       void __user *user)
 {
 	const struct vfio_iommu_type1_dma_unmap *unmap = &arg->unmap;
+	struct prereg_container *container;
 	int ret;
 
-	if (!READ_ONCE(container->may_map))
-		return -EPERM;
+	container = spapr_lock_to_map(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
+	ret = -EINVAL;
 	if (unmap->flags)
-		return -EINVAL;
-
-	ret = spapr_lock_window(container, unmap->iova, unmap->size, 0);
-	if (ret)
-		return ret;
-	if (unmap->size)
+		goto unlock;
+	ret = spapr_check_window(container, unmap->iova, unmap->size, 0);
+	if (!ret && unmap->size)
 		ret = prereg_iova_unmap(container, unmap->iova, unmap->size);
+unlock:
 	prereg_container_unlock(container);
 	return ret;
 }
@@ -180,12 +172,13 @@ static int spapr_unmap(struct prereg_container *container,
  * becomes the owner, as with REGISTER. The owner is got before the lock, since
  * that takes mmap_lock.
  */
-static int spapr_window_call(struct prereg_container *container,
+static int spapr_window_call(unsigned long id,
 			     int (*call)(struct prereg_container *container,
 					 union prereg_arg *arg,
 					 void __user *user),
 			     union prereg_arg *arg, void __user *user)
 {
+	struct prereg_container *container;
 	struct prereg_owner *owner;
 	bool claimed = false;
 	int ret;
@@ -194,9 +187,11 @@ static int spapr_window_call(struct prereg_container *container,
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
 
-	ret = prereg_container_lock(container);
-	if (ret)
+	container = prereg_container_lock(id);
+	if (IS_ERR(container)) {
+		ret = PTR_ERR(container);
 		goto put_owner;
+	}
 	ret = -ENXIO;
 	if (prereg_hw_attached(&container->hw))
 		ret = call(container, arg, user);
@@ -237,8 +232,8 @@ static int spapr_window_remove(struct prereg_container *container,
 	return prereg_window_remove(container, arg->remove.start_addr);
 }
 
-static int spapr_create(struct prereg_container *container,
-			union prereg_arg *arg, void __user *user)
+static int spapr_create(unsigned long id, union prereg_arg *arg,
+			void __user *user)
 {
 	int ret;
 
@@ -249,25 +244,24 @@ static int spapr_create(struct prereg_container *container,
 		/* Is there room for the answer? Also faults it in. */
 		if (copy_to_user(user, &arg->create, sizeof(arg->create)))
 			return -EFAULT;
-		ret = spapr_window_call(container, spapr_window_create, arg,
-					user);
+		ret = spapr_window_call(id, spapr_window_create, arg, user);
 	} while (ret == -EAGAIN && !fatal_signal_pending(current));
 	return ret == -EAGAIN ? -EINTR : ret;
 }
 
-static int spapr_remove(struct prereg_container *container,
-			union prereg_arg *arg, void __user *user)
+static int spapr_remove(unsigned long id, union prereg_arg *arg,
+			void __user *user)
 {
 	if (arg->flags)
 		return -EINVAL;
-	return spapr_window_call(container, spapr_window_remove, arg, user);
+	return spapr_window_call(id, spapr_window_remove, arg, user);
 }
 
 static const struct prereg_call {
 	unsigned int	cmd;
 	size_t		minsz;
-	int		(*call)(struct prereg_container *container,
-				union prereg_arg *arg, void __user *user);
+	int		(*call)(unsigned long id, union prereg_arg *arg,
+				void __user *user);
 } prereg_calls[] = {
 #define PREREG_CALL(_cmd, _call, _struct, _last)			\
 	{ .cmd = (_cmd), .call = (_call),				\
@@ -288,8 +282,8 @@ static const struct prereg_call {
 		    vfio_iommu_spapr_tce_remove, start_addr),
 };
 
-long prereg_spapr_v2_ioctl(struct prereg_container *container,
-			   unsigned int cmd, unsigned long arg)
+long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
+			   unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
 	const struct prereg_call *call = NULL;
@@ -302,11 +296,11 @@ long prereg_spapr_v2_ioctl(struct prereg_container *container,
 	if (!call)
 		return -ENOTTY;
 
-	if (prereg_container_is_foreign(container))
+	if (prereg_container_is_foreign(id))
 		return -EPERM;
 	if (copy_from_user(&param, user, call->minsz))
 		return -EFAULT;
 	if (param.argsz < call->minsz)
 		return -EINVAL;
-	return call->call(container, &param, user);
+	return call->call(id, &param, user);
 }

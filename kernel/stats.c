@@ -15,8 +15,6 @@ static const char * const prereg_stat_names[PREREG_STATS] = {
 	[PREREG_STAT_REGIONS]		= "regions",
 	[PREREG_STAT_PINNED_PAGES]	= "pinned_pages",
 	[PREREG_STAT_CHARGED_PAGES]	= "charged_pages",
-	[PREREG_STAT_MAPPINGS]		= "mappings",
-	[PREREG_STAT_MAPPED_BYTES]	= "mapped_bytes",
 	[PREREG_STAT_BOOKKEEPING_BYTES]	= "bookkeeping_bytes",
 };
 
@@ -24,8 +22,13 @@ static struct dentry *prereg_stats_dir;
 
 static int stats_show(struct seq_file *seq, void *unused)
 {
+	unsigned long nmappings;
+	u64 mapped_bytes;
 	int i;
 
+	prereg_containers_count(&nmappings, &mapped_bytes);
+	seq_printf(seq, "mappings %lu\n", nmappings);
+	seq_printf(seq, "mapped_bytes %llu\n", mapped_bytes);
 	for (i = 0; i < PREREG_STATS; i++)
 		seq_printf(seq, "%s %ld\n", prereg_stat_names[i],
 			   atomic_long_read(&prereg_stats[i]));
