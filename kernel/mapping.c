@@ -312,15 +312,31 @@ void prereg_iova_revoke(struct prereg_container *container, u64 first,
 	mapping_revoke(container, first, last, NULL);
 }
 
+/* Make [first, last] begin and end at mapping boundaries; as mapping_cut(). */
+static int mapping_cut_out(struct prereg_container *container, u64 first,
+			   u64 last)
+{
+	const struct prereg_mapping *mapping =
+		mapping_first(container, first, last);
+	int ret;
+
+	/* Nothing there, or just what one MAP made: the usual cases. */
+	if (!mapping || (mapping->node.start >= first &&
+			 mapping->node.last == last))
+		return 0;
+	ret = mapping_cut(container, first);
+	if (!ret)
+		ret = mapping_cut(container, last + 1);
+	return ret;
+}
+
 int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes)
 {
 	int ret;
 
 	lockdep_assert_held(&container->lock);
 
-	ret = mapping_cut(container, iova);
-	if (!ret)
-		ret = mapping_cut(container, iova + bytes);
+	ret = mapping_cut_out(container, iova, iova + bytes - 1);
 	if (!ret)
 		prereg_iova_revoke(container, iova, iova + bytes - 1);
 	return ret;
@@ -383,9 +399,7 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 	mapping->prot = prot;
 
 	if (mapping_first(container, iova, last)) {
-		ret = mapping_cut(container, iova);
-		if (!ret)
-			ret = mapping_cut(container, last + 1);
+		ret = mapping_cut_out(container, iova, last);
 		if (ret)
 			goto free_mapping;
 		mapping_revoke(container, iova, last, &old);
