@@ -46,14 +46,51 @@ static bool page_continues(const struct model_container *c, unsigned int page)
 	       model_page_iova(page) == model_page_iova(page - 1) + PAGE_SIZE;
 }
 
-unsigned long model_mappings(const struct model_container *c)
+unsigned long model_mappings(const struct model_container *c, u64 *cost)
 {
 	unsigned long mappings = 0;
+	unsigned int i, npages = 0;
+
+	/* Each costs one, and one for every 2 MiB in it. */
+	*cost = 0;
+	for (i = 0; i < MODEL_PAGES; i++) {
+		if (!c->pages[i].vaddr)
+			continue;
+		if (!page_continues(c, i)) {
+			mappings++;
+			++*cost;
+			npages = 0;
+		}
+		if (++npages % 512 == 0)
+			++*cost;
+	}
+	return mappings;
+}
+
+/* A mapping that lies across iova becomes two. */
+static int cut(struct model *m, struct model_container *c, u64 iova)
+{
+	int page = model_page_number(iova);
+	u64 cost;
+
+	if (page < 0 || !c->pages[page].vaddr || !page_continues(c, page))
+		return 0;
+	model_mappings(c, &cost);
+	if (cost >= 2 * m->mappings_max)
+		return -ENOSPC;
+	c->pages[page].cut = true;
+	return 0;
+}
+
+static bool any_mapped(const struct model_container *c, u64 first, u64 last)
+{
 	unsigned int i;
 
 	for (i = 0; i < MODEL_PAGES; i++)
-		mappings += c->pages[i].vaddr && !page_continues(c, i);
-	return mappings;
+		if (c->pages[i].vaddr && model_page_iova(i) >= first &&
+		    model_page_iova(i) <= last)
+			return true;
+	return false;
 }
 
 unsigned long model_mapped(const struct model_container *c)
@@ -241,8 +278,8 @@ int model_map(struct model *m, int container, int process, u64 iova,
 {
 	struct model_container *c = &m->containers[container];
 	const struct model_range *r = NULL;
+	u64 done, cost;
 	unsigned int i;
-	u64 done;
 	int ret;
 
 	if (strange(c, process) || !c->may_map)
@@ -262,8 +299,16 @@ int model_map(struct model *m, int container, int process, u64 iova,
 		if (c->groups & BIT(i) &&
 		    !group_usable(i, iova, iova + range.bytes - 1))
 			return -ENXIO;
-	if (model_mappings(c) >= m->mappings_max)
+	model_mappings(c, &cost);
+	if (cost + 1 + range.bytes / (2 * MIB) > m->mappings_max)
 		return -ENOSPC;
+	if (any_mapped(c, iova, iova + range.bytes - 1)) {
+		ret = cut(m, c, iova);
+		if (!ret)
+			ret = cut(m, c, iova + range.bytes);
+		if (ret)
+			return ret;
+	}
 
 	m->maps++;
 	for (done = 0; done < range.bytes; done += PAGE_SIZE)
@@ -293,7 +338,12 @@ int model_unmap(struct model *m, int container, int process, u64 iova,
 	if (strange(c, process) || !c->may_map)
 		return -EPERM;
 	ret = window_check(c, iova, bytes, 0);
-	if (!ret && bytes)
+	if (ret || !bytes)
+		return ret;
+	ret = cut(m, c, iova);
+	if (!ret)
+		ret = cut(m, c, iova + bytes);
+	if (!ret)
 		pages_clear(c, iova, iova + bytes - 1);
 	return ret;
 }

@@ -38,7 +38,7 @@ struct model_page {
 	u64		vaddr;	/* what it maps, or 0 */
 	int		prot;
 	unsigned long	map;	/* by which MAP */
-	bool		cut;	/* a mapping begins here, though the MAP did not */
+	bool		cut;	/* a mapping begins here, if the MAP did not */
 };
 
 struct model_window {
@@ -76,8 +76,8 @@ struct model {
 /* The page's number, or -1. */
 int model_page_number(u64 iova);
 u64 model_page_iova(unsigned int page);
-/* Mappings that the container must have. */
-unsigned long model_mappings(const struct model_container *c);
+/* Mappings that the container must have, and what they cost of mappings_max. */
+unsigned long model_mappings(const struct model_container *c, u64 *cost);
 /* Pages mapped. */
 unsigned long model_mapped(const struct model_container *c);
 /* Pages charged to a process: those of its regions. */

@@ -163,6 +163,39 @@ static void coherent_means_every_domain_is(void)
 	teardown();
 }
 
+static void release_now(void)
+{
+	/* The attach has given up for now. */
+	EXPECT_EQ(fake_iommu_domains(), 1);
+	unit_process_exit(&self);
+}
+
+/* Its owner is about to run release(): nothing is mapped for the dead. */
+static void attach_lets_a_dying_owner_go_first(void)
+{
+	setup(&unit_small_group);
+	EXPECT_RET(unit_map(container, 0, VADDR, MIB, RW), 0);
+	self.mm->mm_users.counter = 0;
+	fake_resched_hook = release_now;
+	EXPECT_RET(unit_attach(container, &unit_other_group), 0);
+	EXPECT(!self.mm);
+	EXPECT_EQ(fake_stat("mappings"), 0);
+	EXPECT_EQ(fake_iommu_bytes(unit_other_group.domain), 0);
+	unit_check_hw(container);
+	unit_close(container);
+}
+
+static void sharing_can_be_turned_off(void)
+{
+	setup(&unit_small_group);
+	EXPECT_RET(unit_map(container, 0, VADDR, MIB, RW), 0);
+	*shim_param_share_domains = false;
+	EXPECT_RET(unit_attach(container, &unit_small_group2), 0);
+	EXPECT_EQ(fake_iommu_domains(), 2);
+	EXPECT_EQ(fake_iommu_bytes(unit_small_group2.domain), MIB);
+	teardown();
+}
+
 /* IOMMUs the module cannot work with, or that have less than it asks for. */
 static void odd_iommus_are_refused_or_used_with_care(void)
 {
@@ -200,6 +233,8 @@ const struct unit_test domain_tests[] = {
 	UNIT(with_the_last_group_the_mappings_go),
 	UNIT(interrupts_must_be_isolated_or_the_administrator_says_so),
 	UNIT(coherent_means_every_domain_is),
+	UNIT(attach_lets_a_dying_owner_go_first),
+	UNIT(sharing_can_be_turned_off),
 	UNIT(odd_iommus_are_refused_or_used_with_care),
 	{ }
 };

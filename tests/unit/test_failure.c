@@ -281,6 +281,8 @@ static bool error_fits(enum fake_fault fault, int ret)
 		return ret == -EFAULT;
 	case FAKE_FAULT_SIGNAL:
 		return ret == -EINTR;
+	case FAKE_FAULT_RESTART:
+		return ret == -ERESTARTNOINTR;
 	case FAKE_FAULT_ATTACH:
 		return ret == -ENOMEM || ret == -EIO || ret == -EBUSY;
 	default:
@@ -390,6 +392,11 @@ static void a_signal_may_come_at_any_time(void)
 	fail_everywhere(FAKE_FAULT_SIGNAL, true);
 }
 
+static void a_signal_that_is_not_fatal_restarts_the_call(void)
+{
+	fail_everywhere(FAKE_FAULT_RESTART, false);
+}
+
 static void any_step_of_attach_may_fail(void)
 {
 	fail_everywhere(FAKE_FAULT_ATTACH, false);
@@ -495,6 +502,7 @@ const struct unit_test failure_tests[] = {
 	UNIT(any_pin_may_be_short_and_the_next_fail),
 	UNIT(any_entry_may_not_be_made),
 	UNIT(a_signal_may_come_at_any_time),
+	UNIT(a_signal_that_is_not_fatal_restarts_the_call),
 	UNIT(any_step_of_attach_may_fail),
 	UNIT(the_users_struct_may_vanish_at_any_time),
 	UNIT(the_users_struct_may_be_away_for_a_moment),

@@ -291,18 +291,114 @@ static void map_takes_only_registered_memory_and_sane_arguments(void)
 	teardown();
 }
 
-static void mappings_max_is_kept_by_map(void)
+static void mappings_max_limits_what_a_container_costs(void)
 {
+	int i;
+
 	setup(&unit_vtd_group);
-	unit_memory(VADDR, MIB);
-	EXPECT_RET(unit_register(container, VADDR, MIB), 0);
+	/* For 1 TiB of RAM. */
+	EXPECT_EQ(*shim_param_mappings_max, 2 << 20);
+	unit_memory(VADDR, 8 * MIB);
+	EXPECT_RET(unit_register(container, VADDR, 8 * MIB), 0);
 	*shim_param_mappings_max = 2;
 	expect_map(0, VADDR, PAGE_SIZE, RW);
 	expect_map(0x10000, VADDR, PAGE_SIZE, RW);
 	EXPECT_RET(unit_map(container, 0x20000, VADDR, PAGE_SIZE, RW), -ENOSPC);
 	expect_unmap(0, PAGE_SIZE);
 	expect_map(0x20000, VADDR, PAGE_SIZE, RW);
+	expect_unmap(0, MIB);
+	/* Every 2 MiB count for one more. */
+	*shim_param_mappings_max = 5;
+	expect_map(0, VADDR, 8 * MIB, RW);
+	EXPECT_RET(unit_map(container, 16 * MIB, VADDR, PAGE_SIZE, RW), -ENOSPC);
+	/* Cutting a mapping up is free until twice of it. */
+	for (i = 0; i < 5; i++)
+		expect_unmap((3 + 2 * i) * PAGE_SIZE, PAGE_SIZE);
+	EXPECT_RET(unit_unmap(container, 99 * PAGE_SIZE, PAGE_SIZE), -ENOSPC);
+	unit_check_hw(container);
+	expect_unmap(0, 8 * MIB);
+	EXPECT_EQ(unit_peek(container)->cost, 0);
 	teardown();
+}
+
+/* VT-d counts a flush's pages in 32 bits, and frees tables with each flush. */
+static void far_apart_mappings_are_flushed_in_parts(void)
+{
+	static const u64 at[] = {
+		0, 2 * TIB, 5 * TIB, 9 * TIB - PAGE_SIZE, 9 * TIB, 30 * TIB, 100 * TIB,
+	};
+	u64 start;
+	size_t i;
+
+	setup(&unit_vtd_group);
+	EXPECT_RET(unit_remove(container, 0), 0);
+	EXPECT_RET(unit_create(container, 12, 1ULL << 47, &start), 0);
+	unit_memory_pieces(VADDR, 4 * MIB, PAGE_SIZE);
+	EXPECT_RET(unit_register(container, VADDR, 4 * MIB), 0);
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		expect_map(at[i], VADDR, PAGE_SIZE, RW);
+	expect_unmap(0, 1ULL << 47);
+	EXPECT_EQ(vtd_entries(), 0);
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		expect_map(at[i], VADDR, i % 2 ? 4 * MIB : PAGE_SIZE, RW);
+	EXPECT_RET(unit_remove(container, 0), 0);
+	EXPECT_EQ(vtd_entries(), 0);
+	EXPECT_RET(unit_unregister(container, VADDR, 4 * MIB), 0);
+	teardown();
+}
+
+/* 48 GiB at once: a kill need not wait for the whole. */
+static void a_signal_stops_a_long_map_between_batches(void)
+{
+	setup(&unit_vtd_group);
+	fake_mm_add(self.mm, &(struct fake_vma) {
+		.start = VADDR, .npages = 48 * GIB >> PAGE_SHIFT,
+		.pfn = FAKE_BULK_PFN,
+	});
+	EXPECT_RET(unit_register(container, VADDR, 48 * GIB), 0);
+	expect_map(64 * GIB, VADDR, 48 * GIB, RW);
+	EXPECT_EQ(vtd_entries(), 48);
+	expect_unmap(64 * GIB, 48 * GIB);
+	/* The first question is the container's lock's. */
+	fake_fault_arm(FAKE_FAULT_SIGNAL, 3, true);
+	EXPECT_RET(unit_map(container, 64 * GIB, VADDR, 48 * GIB, RW), -EINTR);
+	EXPECT(fake_fault_disarm());
+	self.task.killed = false;
+	EXPECT_EQ(vtd_entries(), 0);
+	teardown();
+}
+
+/*
+ * The IOMMU driver leaves an entry behind that it was to remove: a bug of its
+ * own, but the page may still be written, so it must not go back.
+ */
+static void memory_the_iommu_holds_on_to_is_never_given_back(void)
+{
+	const unsigned long bytes = 2 * MIB + PAGE_SIZE, npages = 513;
+	unsigned long pfn;
+
+	setup(&unit_vtd_group);
+	unit_memory_aligned(VADDR, bytes, 2 * MIB);
+	pfn = fake_mm_pfn(self.mm, VADDR);
+	EXPECT_RET(unit_register(container, VADDR, bytes), 0);
+	EXPECT_RET(unit_map(container, 0, VADDR, bytes, RW), 0);
+	fake_warnings_expected = 1;
+	fake_fault_arm(FAKE_FAULT_UNMAP, 2, true);
+	EXPECT_RET(unit_unmap(container, 0, bytes), 0);
+	EXPECT(fake_fault_disarm());
+	fake_log_lines();
+	EXPECT_RET(unit_unregister(container, VADDR, bytes), 0);
+	EXPECT_EQ(fake_log_lines(), 1);
+	EXPECT_EQ(fake_stat("pinned_pages"), npages);
+	EXPECT_EQ(fake_stat("charged_pages"), 0);
+	EXPECT_EQ(fake_stat("regions"), 0);
+	EXPECT_EQ(fake_pins(), npages);
+	unit_close(container);
+	EXPECT_EQ(fake_pins(), npages);
+	/* What nobody else ever will. */
+	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages, true);
+	prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)npages);
+	unit_process_exit(&self);
 }
 
 const struct unit_test mapping_tests[] = {
@@ -315,6 +411,9 @@ const struct unit_test mapping_tests[] = {
 	UNIT(no_iommu_page_lies_across_two_mappings),
 	UNIT(map_replaces_what_was_there),
 	UNIT(map_takes_only_registered_memory_and_sane_arguments),
-	UNIT(mappings_max_is_kept_by_map),
+	UNIT(mappings_max_limits_what_a_container_costs),
+	UNIT(far_apart_mappings_are_flushed_in_parts),
+	UNIT(a_signal_stops_a_long_map_between_batches),
+	UNIT(memory_the_iommu_holds_on_to_is_never_given_back),
 	{ }
 };

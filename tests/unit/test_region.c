@@ -311,6 +311,31 @@ static void memory_that_cannot_be_pinned_is_refused_whole(void)
 	teardown();
 }
 
+/* What a file system writes back may not be written behind its back. */
+static void only_memory_of_processes_is_pinned(void)
+{
+	unsigned long at[FAKE_KINDS], kind;
+
+	setup();
+	for (kind = 0; kind < FAKE_KINDS; kind++) {
+		at[kind] = VADDR + kind * 16 * MIB;
+		/* A thousand pages of it behind a thousand anonymous ones. */
+		unit_memory(at[kind], 1000 * PAGE_SIZE);
+		fake_mm_add(current->mm, &(struct fake_vma) {
+			.start = at[kind] + 1000 * PAGE_SIZE, .npages = 1000,
+			.pfn = fake_frames(1000, 1), .kind = kind,
+		});
+		if (kind == FAKE_FILE)
+			continue;
+		prereg_region_put(region_get(at[kind], 2000 * PAGE_SIZE));
+	}
+	expect_refused(at[FAKE_FILE], 2000 * PAGE_SIZE, -EOPNOTSUPP);
+	expect_refused(at[FAKE_FILE], 1001 * PAGE_SIZE, -EOPNOTSUPP);
+	expect_refused(at[FAKE_FILE] + 1000 * PAGE_SIZE, PAGE_SIZE, -EOPNOTSUPP);
+	prereg_region_put(region_get(at[FAKE_FILE], 1000 * PAGE_SIZE));
+	teardown();
+}
+
 static void the_limit_holds_unless_the_caller_may_exceed_it(void)
 {
 	struct prereg_region *region;
@@ -376,6 +401,7 @@ const struct unit_test region_tests[] = {
 	UNIT(a_block_is_aligned_and_in_one_piece),
 	UNIT(pinning_goes_on_where_a_call_pinned_less),
 	UNIT(memory_that_cannot_be_pinned_is_refused_whole),
+	UNIT(only_memory_of_processes_is_pinned),
 	UNIT(the_limit_holds_unless_the_caller_may_exceed_it),
 	UNIT(overlapping_regions_of_an_owner_are_refused),
 	UNIT(a_kill_in_the_middle_of_pinning_gives_all_back),

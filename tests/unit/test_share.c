@@ -112,6 +112,87 @@ static void a_page_that_a_device_may_have_written_is_dirty(void)
 	teardown();
 }
 
+/* ---- when the charge is returned ------------------------------------------------ */
+
+static struct unit_process rival;
+
+/* Somebody else closes the container while a page fault holds the mmap_lock. */
+static void closed_by_a_stranger(void)
+{
+	setup();
+	self.mm->limit = 64;
+	EXPECT_RET(unit_register(first, VADDR, BYTES), 0);
+	unit_process_start(&rival);
+	fake_fault_arm(FAKE_FAULT_TRYLOCK, 1, true);
+	unit_close(first);
+	first = NULL;
+	EXPECT(fake_fault_disarm());
+	EXPECT_EQ(fake_pins(), 0);
+	EXPECT_EQ(self.mm->locked_vm, 64);
+	unit_process_run(&self);
+}
+
+static void a_stranger_leaves_the_charge_to_a_work_item(void)
+{
+	closed_by_a_stranger();
+	EXPECT_EQ(fake_stat("charged_pages"), 64);
+	EXPECT_EQ(fake_stat("owners"), 1);
+	fake_work_run();
+	EXPECT_EQ(self.mm->locked_vm, 0);
+	EXPECT_EQ(fake_stat("charged_pages"), 0);
+	EXPECT_EQ(fake_stat("owners"), 0);
+	unit_process_exit(&rival);
+	teardown();
+}
+
+static void the_owner_need_not_wait_for_the_work_item(void)
+{
+	setup();
+	self.mm->limit = 64;
+	EXPECT_RET(unit_register(first, VADDR, BYTES), 0);
+	/* The other container keeps the owner object the same. */
+	EXPECT_RET(unit_remove(second, 0), 0);
+	unit_process_start(&rival);
+	fake_fault_arm(FAKE_FAULT_TRYLOCK, 1, true);
+	unit_close(first);
+	first = NULL;
+	EXPECT(fake_fault_disarm());
+	unit_process_run(&self);
+	EXPECT_EQ(self.mm->locked_vm, 64);
+	/* All of the limit is its own again. */
+	EXPECT_RET(unit_register(second, VADDR, BYTES), 0);
+	EXPECT_EQ(self.mm->locked_vm, 64);
+	fake_work_run();
+	EXPECT_EQ(self.mm->locked_vm, 64);
+	unit_process_exit(&rival);
+	teardown();
+}
+
+static void an_owner_that_ends_first_leaves_nothing_to_the_work_item(void)
+{
+	closed_by_a_stranger();
+	unit_process_exit(&self);
+	unit_process_exit(&rival);
+	unit_close(second);
+	second = NULL;
+	/* Unloading waits for it. */
+	shim_module_exit();
+	EXPECT_RET(shim_module_init(), 0);
+}
+
+static void with_the_lock_free_the_charge_is_back_at_once(void)
+{
+	setup();
+	EXPECT_RET(unit_register(first, VADDR, BYTES), 0);
+	unit_process_start(&rival);
+	unit_close(first);
+	first = NULL;
+	EXPECT_EQ(self.mm->locked_vm, 0);
+	EXPECT_EQ(fake_stat("owners"), 0);
+	unit_process_exit(&rival);
+	teardown();
+}
+
 /* ---- while somebody pins ------------------------------------------------------- */
 
 static void other_registers(void *container)
@@ -238,8 +319,6 @@ static void a_container_closed_while_it_pins_gets_nothing(void)
 	teardown();
 }
 
-static struct unit_process rival;
-
 static void rival_takes_first(void)
 {
 	unit_process_start(&rival);
@@ -268,6 +347,10 @@ const struct unit_test share_tests[] = {
 	UNIT(the_last_of_two_closed_containers_gives_the_pages_back),
 	UNIT(registrations_of_a_container_never_overlap),
 	UNIT(a_page_that_a_device_may_have_written_is_dirty),
+	UNIT(a_stranger_leaves_the_charge_to_a_work_item),
+	UNIT(the_owner_need_not_wait_for_the_work_item),
+	UNIT(an_owner_that_ends_first_leaves_nothing_to_the_work_item),
+	UNIT(with_the_lock_free_the_charge_is_back_at_once),
 	UNIT(who_comes_while_it_is_pinned_waits_and_shares),
 	UNIT(who_waited_for_a_failure_tries_himself),
 	UNIT(who_is_killed_while_he_waits_leaves_nothing),

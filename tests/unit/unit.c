@@ -24,6 +24,7 @@ const struct bus_type unit_small = {
 	.levels		= 12,
 	.pgsizes	= 1UL << 12 | 1UL << 15 | 1UL << 18,
 	.aperture_last	= BIT_ULL(48) - 1,
+	.smmu		= true,
 };
 
 const struct bus_type unit_other = {
@@ -34,6 +35,7 @@ const struct bus_type unit_other = {
 	.pgsizes	= 1UL << 12 | 1UL << 15,
 	.aperture_last	= BIT_ULL(40) - 1,
 	.msi_cookie	= -ENODEV,
+	.smmu		= true,
 };
 
 static const struct iommu_resv_region resv_vtd[] = {
@@ -514,7 +516,8 @@ void unit_begin(void)
 {
 	current = &nobody;
 	fake_msi_isolated = false;
-	*shim_param_mappings_max = 1 << 20;
+	*shim_param_mappings_max = 0;
+	*shim_param_share_domains = true;
 	*shim_param_allow_unsafe_interrupts = false;
 	EXPECT_RET(shim_module_init(), 0);
 	fake_log_lines();

@@ -109,9 +109,9 @@ bool unit_same(const char *got, const char *want, const char *fmt, ...)
 
 /* ---- IOMMUs and groups ------------------------------------------------------- */
 
-/* 4 KiB, 2 MiB, 1 GiB, 48 bits, coherent. */
+/* VT-d: 4 KiB, 2 MiB, 1 GiB, 48 bits, coherent. */
 extern const struct bus_type unit_vtd;
-/* 4 KiB, 32 KiB, 256 KiB: large pages without much memory. Coherent. */
+/* Large pages without much memory: 4 KiB, 32 KiB, 256 KiB. Coherent. */
 extern const struct bus_type unit_small;
 /* 4 KiB, 32 KiB, 40 bits, not coherent. */
 extern const struct bus_type unit_other;
@@ -139,5 +139,6 @@ void unit_end(void);
 
 extern unsigned int *const shim_param_mappings_max;
 extern bool *const shim_param_allow_unsafe_interrupts;
+extern bool *const shim_param_share_domains;
 
 #endif

@@ -20,6 +20,9 @@ enum fake_fault {
 	FAKE_FAULT_SIGNAL,	/* a fatal signal is pending from here on */
 	FAKE_FAULT_ATTACH,	/* domain_alloc, attach, resv regions, MSI cookie */
 	FAKE_FAULT_COPY,	/* the user's struct is not there */
+	FAKE_FAULT_TRYLOCK,	/* somebody else holds mmap_lock */
+	FAKE_FAULT_RESTART,	/* a signal that is not fatal */
+	FAKE_FAULT_UNMAP,	/* an IOMMU driver that does not unmap */
 	FAKE_FAULTS
 };
 
@@ -38,6 +41,10 @@ unsigned long fake_fault(enum fake_fault fault);
 extern bool fake_no_alloc;
 /* Bytes allocated and not freed. */
 long fake_alloc_bytes(void);
+/* WARN_ON()s that do not fail the test; counts down. */
+extern unsigned int fake_warnings_expected;
+/* Runs once at the next cond_resched() where no lock is held. */
+extern void (*fake_resched_hook)(void);
 /* Lines the module logged since the last call. */
 unsigned int fake_log_lines(void);
 /* Locks that the calling thread holds: ranks, mmap_lock's is FAKE_RANK_MMAP. */
@@ -68,6 +75,16 @@ bool fake_thread_continue(void);
 #define FAKE_BULK_PAGES	512UL
 #define FAKE_END_PFN	(FAKE_BULK_PFN + (2UL << (40 - PAGE_SHIFT)))
 
+enum fake_kind {
+	FAKE_ANON,
+	FAKE_LAZYFREE,	/* anonymous, MADV_FREE */
+	FAKE_SHMEM,
+	FAKE_HUGETLB,
+	FAKE_DRIVER,	/* belongs to no file and no process */
+	FAKE_FILE,	/* a file system writes it back */
+	FAKE_KINDS
+};
+
 /* Part of an address space. */
 struct fake_vma {
 	unsigned long	start;
@@ -81,21 +98,10 @@ struct fake_vma {
 	const u32	*pfns;	/* or the frame of each page */
 	bool		readonly;
 	bool		fs_dax;
+	enum fake_kind	kind;
 };
 
 #define FAKE_VMAS	24
-
-struct mm_struct {
-	unsigned int		id;	/* from 1 */
-	int			users;
-	int			count;
-	bool			mmap_locked;
-	unsigned long		locked_vm;
-	unsigned long		limit;	/* RLIMIT_MEMLOCK in pages */
-	struct mmu_notifier	*notifier;
-	unsigned int		nvmas;
-	struct fake_vma		vmas[FAKE_VMAS];
-};
 
 /* An address space with one user and no limit. */
 struct mm_struct *fake_mm_create(void);
@@ -140,6 +146,11 @@ struct bus_type {
 	u64				aperture_first;
 	u64				aperture_last;
 	int				msi_cookie;	/* what get says */
+	/*
+	 * What flushes: on an SMMU a range only if it says of which page size, or
+	 * everything; on VT-d in caching mode only a range reaches device TLBs.
+	 */
+	bool				smmu;
 };
 
 extern const struct iommu_domain_ops fake_iommu_coherent;

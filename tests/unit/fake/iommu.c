@@ -7,7 +7,9 @@
  *    unmapping a part of a large page (it would take the memory for a page
  *    table), except that asking for less from its start takes all of it;
  *  - a map that fails leaves the entries it made before that;
- *  - what was unmapped can be reached until it is flushed.
+ *  - what was unmapped can be reached until it is flushed;
+ *  - page tables that an unmap covers are freed with the next flush of a range,
+ *    whatever range that is: the IOMMU must not walk them any more.
  */
 #include "fake.h"
 
@@ -24,7 +26,9 @@ struct pte {
 };
 
 struct table {
-	int		unused;	/* C wants a member before the array */
+	struct table	*next;	/* while dying */
+	u64		iova;	/* what it covered then */
+	u64		bytes;
 	struct pte	pte[];
 };
 
@@ -44,6 +48,7 @@ struct domain {
 	unsigned long		entries;
 	struct stale		*stale;		/* the IOTLB */
 	unsigned long		nstale, max_stale;
+	struct table		*dying;		/* on the gather's list */
 };
 
 bool fake_msi_isolated;
@@ -230,17 +235,46 @@ static void iotlb_flush(struct domain *d, u64 first, u64 last)
 
 void iommu_flush_iotlb_all(struct iommu_domain *domain)
 {
+	struct domain *d = to_domain(domain);
+
 	fake_iommu_full_flushes++;
-	iotlb_flush(to_domain(domain), 0, U64_MAX);
+	/* VT-d in caching mode leaves device TLBs out. */
+	if (d->bus->smmu)
+		iotlb_flush(d, 0, U64_MAX);
+}
+
+/* The gather's list goes to the allocator. */
+static void dying_free(struct domain *d)
+{
+	struct table *table;
+	unsigned long i;
+
+	while ((table = d->dying)) {
+		d->dying = table->next;
+		for (i = 0; i < d->nstale; i++)
+			if (d->stale[i].iova - table->iova < table->bytes)
+				break;
+		if (i < d->nstale)
+			shim_fail("the table of IOVA %#llx is freed before it is flushed",
+				  table->iova);
+		table_free(d, table);
+	}
 }
 
 void iommu_iotlb_sync(struct iommu_domain *domain,
 		      struct iommu_iotlb_gather *gather)
 {
+	struct domain *d = to_domain(domain);
+
 	if (gather->start > gather->end)
 		shim_fail("the IOTLB is synced for an empty range");
+	/* VT-d counts the pages in 32 bits. */
+	if ((gather->end - gather->start) >> ENTRY_SHIFT >= BIT_ULL(32))
+		shim_fail("the IOTLB is synced for too long a range");
 	fake_iommu_range_flushes++;
-	iotlb_flush(to_domain(domain), gather->start, gather->end);
+	if (!d->bus->smmu || gather->pgsize)
+		iotlb_flush(d, gather->start, gather->end);
+	dying_free(d);
 	iommu_iotlb_gather_init(gather);
 }
 
@@ -276,6 +310,31 @@ static int driver_map(struct domain *d, u64 iova, phys_addr_t phys,
 	return fault ? -ENOMEM : 0;
 }
 
+/* Tables of [iova, end) alone are no longer in use, once that is flushed. */
+static void tables_collect(struct domain *d, struct table *table,
+			   unsigned int level, u64 base, u64 iova, u64 end)
+{
+	u64 bytes = BIT_ULL(level_shift(d, level));
+	u64 first = iova > base ? (iova - base) / bytes : 0, i;
+
+	for (i = first; i < BIT(d->bus->bits) && base + i * bytes < end; i++) {
+		struct pte *pte = &table->pte[i];
+		u64 start = base + i * bytes;
+
+		if (!pte->table)
+			continue;
+		if (start < iova || start + bytes > end) {
+			tables_collect(d, pte->table, level - 1, start, iova, end);
+			continue;
+		}
+		pte->table->iova = start;
+		pte->table->bytes = bytes;
+		pte->table->next = d->dying;
+		d->dying = pte->table;
+		pte->table = NULL;
+	}
+}
+
 static u64 driver_unmap(struct domain *d, u64 iova, u64 bytes,
 			struct iommu_iotlb_gather *gather)
 {
@@ -287,6 +346,8 @@ static u64 driver_unmap(struct domain *d, u64 iova, u64 bytes,
 		shim_fail("IOVA %#llx is unmapped but not mapped", iova);
 		return 0;
 	}
+	if (fake_fault(FAKE_FAULT_UNMAP))
+		return 0;
 	bytes = max(bytes, BIT_ULL(level_shift(d, level)));
 	for (done = 0; done < bytes; done += page) {
 		pte = pte_find(d, iova + done, &level);
@@ -305,6 +366,8 @@ static u64 driver_unmap(struct domain *d, u64 iova, u64 bytes,
 		}
 		pte_clear(d, pte, iova + done, page);
 	}
+	if (!d->bus->smmu)
+		tables_collect(d, d->root, d->bus->levels - 1, 0, iova, iova + bytes);
 	/* A flush of everything is to come. */
 	if (!gather->queued)
 		gather_add(&d->domain, gather, iova, bytes);
@@ -474,6 +537,7 @@ void iommu_domain_free(struct iommu_domain *domain)
 		shim_fail("a domain is freed with %u groups attached", d->groups);
 	fake_iommu_walk(domain, entry_forget, NULL);
 	iotlb_flush(d, 0, U64_MAX);
+	dying_free(d);
 	table_free(d, d->root);
 	free(d->stale);
 	free(d);

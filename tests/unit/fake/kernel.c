@@ -10,7 +10,7 @@
 
 const char *const fake_fault_names[FAKE_FAULTS] = {
 	"none", "allocation", "pin", "short pin", "map", "signal", "attach",
-	"copy",
+	"copy", "trylock", "restart", "unmap",
 };
 
 static struct {
@@ -49,6 +49,7 @@ unsigned long fake_fault(enum fake_fault fault)
 
 /* ---- log and verdicts ------------------------------------------------------ */
 
+unsigned int fake_warnings_expected;
 static unsigned int log_lines;
 
 void shim_fail(const char *fmt, ...)
@@ -56,6 +57,21 @@ void shim_fail(const char *fmt, ...)
 	char text[512];
 	va_list ap;
 
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	tap_expect(false, "%s", text);
+}
+
+void shim_warn(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (fake_warnings_expected) {
+		fake_warnings_expected--;
+		return;
+	}
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -257,9 +273,50 @@ bool fatal_signal_pending(struct task_struct *task)
 	return task->killed;
 }
 
+void (*fake_resched_hook)(void);
+
+void cond_resched(void)
+{
+	void (*hook)(void) = fake_resched_hook;
+
+	if (!hook || fake_lock_any())
+		return;
+	fake_resched_hook = NULL;
+	hook();
+}
+
 bool capable(int cap)
 {
 	return cap == CAP_IPC_LOCK && current->cap_ipc_lock;
+}
+
+/* ---- work items ------------------------------------------------------------ */
+
+static struct work_struct *works;
+
+bool queue_work(struct workqueue_struct *queue, struct work_struct *work)
+{
+	if (work->pending)
+		return false;
+	work->pending = true;
+	work->next = works;
+	works = work;
+	return true;
+}
+
+/* By a kernel thread, which has no mm. */
+void fake_work_run(void)
+{
+	struct task_struct worker = { .mm = NULL }, *before = current;
+	struct work_struct *work;
+
+	current = &worker;
+	while ((work = works)) {
+		works = work->next;
+		work->pending = false;
+		work->fn(work);
+	}
+	current = before;
 }
 
 /* ---- interval trees -------------------------------------------------------- */
@@ -431,6 +488,13 @@ void fake_kernel_check(void)
 		shim_fail("%ld kmem_caches are left", caches_live);
 	if (fake_lock_any())
 		shim_fail("a lock is still held");
+	if (works)
+		shim_fail("a work item is left");
+	if (fake_warnings_expected)
+		shim_fail("a warning was expected that did not come");
+	works = NULL;
+	fake_warnings_expected = 0;
+	fake_resched_hook = NULL;
 	alloc_live = 0;
 	alloc_bytes = 0;
 	caches_live = 0;

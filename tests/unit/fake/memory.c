@@ -13,6 +13,7 @@ struct frame {
 	u32	reach;
 	bool	written;
 	bool	dirtied;
+	u8	kind;	/* enum fake_kind, of small ones */
 };
 
 #define FRAMES	(FAKE_BULK_PFN + (FAKE_END_PFN - FAKE_BULK_PFN) / FAKE_BULK_PAGES)
@@ -156,7 +157,10 @@ struct mm_struct *fake_mm_create(void)
 	if (!mm)
 		abort();
 	mm->id = ++mms;
-	mm->users = 1;
+	mm->vmas = calloc(FAKE_VMAS, sizeof(*mm->vmas));
+	if (!mm->vmas)
+		abort();
+	mm->mm_users.counter = 1;
 	mm->count = 1;
 	mm->limit = ULONG_MAX;
 	return mm;
@@ -215,6 +219,7 @@ void mmdrop(struct mm_struct *mm)
 		shim_fail("an mm is freed with %lu pages charged", mm->locked_vm);
 	if (mm->notifier)
 		shim_fail("an mm is freed with a notifier");
+	free(mm->vmas);
 	free(mm);
 	mms--;
 }
@@ -240,7 +245,7 @@ void fake_mm_exit(struct mm_struct *mm)
 
 	/* A task has left its mm before the last mmput(). */
 	current = &exiting;
-	mm->users = 0;
+	mm->mm_users.counter = 0;
 	if (mm->notifier && mm->notifier->ops->release) {
 		fake_no_alloc = true;
 		srcu_reader = true;
@@ -263,8 +268,6 @@ void fake_mm_exit(struct mm_struct *mm)
 				break;
 			}
 		}
-	if (mm->locked_vm)
-		shim_fail("%lu pages stay charged to a dead mm", mm->locked_vm);
 	current = before;
 	mmdrop(mm);
 }
@@ -285,6 +288,14 @@ int mmap_write_lock_killable(struct mm_struct *mm)
 	return 0;
 }
 
+int mmap_write_trylock(struct mm_struct *mm)
+{
+	if (mm->mmap_locked || fake_fault(FAKE_FAULT_TRYLOCK))
+		return false;
+	mmap_write_lock(mm);
+	return true;
+}
+
 void mmap_write_unlock(struct mm_struct *mm)
 {
 	fake_lock_drop(FAKE_RANK_MMAP, "mmap_lock");
@@ -303,7 +314,7 @@ int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
 		mm->locked_vm -= npages;
 		return 0;
 	}
-	if (mm != current->mm || !mm->users)
+	if (mm != current->mm || !atomic_read(&mm->mm_users))
 		shim_fail("an mm is charged that is not current's");
 	if (!bypass_rlim && mm->locked_vm + npages > mm->limit)
 		return -ENOMEM;
@@ -322,7 +333,7 @@ mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
 
 	if (!mm->mmap_locked)
 		shim_fail("a notifier without mmap_lock");
-	if (!mm->users)
+	if (!atomic_read(&mm->mm_users))
 		shim_fail("a notifier for a dead mm");
 	if (notifier) {
 		notifier->users++;
@@ -331,6 +342,11 @@ mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
 	notifier = ops->alloc_notifier(mm);
 	if (IS_ERR(notifier))
 		return notifier;
+	/* mm_take_all_locks() */
+	if (fake_fault(FAKE_FAULT_RESTART) || fatal_signal_pending(current)) {
+		ops->free_notifier(notifier);
+		return ERR_PTR(-EINTR);
+	}
 	/* The kernel allocates for its own list of them, too. */
 	subscriptions = kmalloc(1, GFP_KERNEL);
 	if (!subscriptions) {
@@ -379,7 +395,7 @@ int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
 		shim_fail("pinning with a lock held");
 	if (flags != (FOLL_WRITE | FOLL_LONGTERM))
 		shim_fail("pinning with flags %#x", flags);
-	if (npages <= 0 || !mm || !mm->users) {
+	if (npages <= 0 || !mm || !atomic_read(&mm->mm_users)) {
 		shim_fail("pinning %d pages of no memory", npages);
 		return -EINVAL;
 	}
@@ -401,6 +417,8 @@ int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
 			break;
 		pfn = vma_pfn(vma, start);
 		pages[i] = pfn_to_page(pfn);
+		if (vma->kind)
+			frame_of(pfn)->kind = vma->kind;
 		if (pfn != run + run_pages) {
 			frames_pin(run, run_pages);
 			run = pfn;
@@ -412,6 +430,27 @@ int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
 	if (i)
 		return i;
 	return vma && vma->fs_dax ? -EOPNOTSUPP : -EFAULT;
+}
+
+struct folio *page_folio(struct page *page)
+{
+	static struct folio folios[FAKE_KINDS] = {
+		[FAKE_ANON]	= { true, true, false, &frames },
+		[FAKE_LAZYFREE]	= { false, true, false, &frames },
+		[FAKE_SHMEM]	= { true, false, false, &frames },
+		[FAKE_HUGETLB]	= { false, false, true, &frames },
+		[FAKE_DRIVER]	= { false, false, false, NULL },
+		[FAKE_FILE]	= { false, false, false, &frames },
+	};
+	unsigned long pfn = page_to_pfn(page);
+
+	return &folios[pfn < FAKE_BULK_PFN ? frame_of(pfn)->kind : FAKE_ANON];
+}
+
+/* 1 TiB, a multiple of what decides the default of mappings_max. */
+unsigned long totalram_pages(void)
+{
+	return 1UL << (40 - PAGE_SHIFT);
 }
 
 void unpin_user_pages(struct page **pages, unsigned long npages)

@@ -8,6 +8,7 @@
 #define SHIM_KERNEL_H
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -22,8 +23,8 @@ typedef u64 phys_addr_t;
 typedef u64 dma_addr_t;
 
 #define U64_MAX		(~0ULL)
-#define ULONG_MAX	(~0UL)
 #define ERESTARTSYS	512
+#define ERESTARTNOINTR	513
 
 #define __user
 #define __init
@@ -33,6 +34,8 @@ typedef u64 dma_addr_t;
 
 /* Fail the open test. */
 void shim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same, unless the test expects it: fake_warnings_expected. */
+void shim_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A line for the kernel log. */
 void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -40,13 +43,14 @@ void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define pr_fmt(fmt) fmt
 #endif
 #define pr_warn(fmt, ...)	shim_log(pr_fmt(fmt), ##__VA_ARGS__)
+#define pr_err			pr_warn
 #define pr_warn_ratelimited	pr_warn
 
 #define WARN_ON(cond)							\
 ({									\
 	bool __warn = (cond);						\
 	if (__warn)							\
-		shim_fail("WARN_ON(%s) at %s:%d", #cond, __FILE__, __LINE__); \
+		shim_warn("WARN_ON(%s) at %s:%d", #cond, __FILE__, __LINE__); \
 	__warn;								\
 })
 #define WARN_ON_ONCE	WARN_ON
@@ -57,6 +61,8 @@ void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define BIT_ULL(n)		(1ULL << (n))
 #define GENMASK_ULL(h, l)	((~0ULL << (l)) & (~0ULL >> (63 - (h))))
 #define SZ_4K			0x1000
+#define SZ_2M			0x200000
+#define SZ_1G			0x40000000
 #define SZ_2G			0x80000000
 #define BITS_PER_BYTE		8
 
@@ -88,6 +94,7 @@ void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 	shim_same_type(__x, __y);					\
 	__x > __y ? __x : __y;						\
 })
+#define clamp(x, low, high)	min(max(x, low), high)
 #define min_t(type, x, y)	min((type)(x), (type)(y))
 #define max_t(type, x, y)	max((type)(x), (type)(y))
 #define check_add_overflow(a, b, sum)					\
@@ -164,6 +171,11 @@ static inline long PTR_ERR(const void *ptr)
 static inline bool IS_ERR(const void *ptr)
 {
 	return (unsigned long)ptr >= (unsigned long)-MAX_ERRNO;
+}
+
+static inline int PTR_ERR_OR_ZERO(const void *ptr)
+{
+	return IS_ERR(ptr) ? PTR_ERR(ptr) : 0;
 }
 
 static inline void *ERR_CAST(const void *ptr)
@@ -281,6 +293,15 @@ interval_tree_iter_next(struct interval_tree_node *node, unsigned long start,
 /* ---- counters, references ------------------------------------------------ */
 
 typedef struct {
+	int	counter;
+} atomic_t;
+
+static inline int atomic_read(const atomic_t *v)
+{
+	return v->counter;
+}
+
+typedef struct {
 	long	counter;
 } atomic_long_t;
 
@@ -307,6 +328,14 @@ static inline void atomic_long_inc(atomic_long_t *v)
 static inline bool atomic_long_dec_and_test(atomic_long_t *v)
 {
 	return !--v->counter;
+}
+
+static inline long atomic_long_xchg(atomic_long_t *v, long value)
+{
+	long old = v->counter;
+
+	v->counter = value;
+	return old;
 }
 
 struct kref {
@@ -385,8 +414,32 @@ bool shim_wait(void);
 #define wait_event(queue, cond)						\
 do {									\
 	if (!(cond))							\
+		fake_work_run();					\
+	if (!(cond))							\
 		shim_fail("%s waits for ever for %s", __func__, #cond);	\
 } while (0)
+
+/* ---- work items: run when the test says so, or somebody waits -------------- */
+
+struct work_struct {
+	void			(*fn)(struct work_struct *work);
+	bool			pending;
+	struct work_struct	*next;
+};
+
+struct workqueue_struct;
+
+#define system_unbound_wq	((struct workqueue_struct *)NULL)
+
+static inline void INIT_WORK(struct work_struct *work,
+			     void (*fn)(struct work_struct *work))
+{
+	*work = (struct work_struct) { .fn = fn };
+}
+
+/* False: it is queued already. */
+bool queue_work(struct workqueue_struct *queue, struct work_struct *work);
+void fake_work_run(void);
 
 /* ---- RCU: no reader is ever interrupted here ------------------------------ */
 
@@ -405,6 +458,7 @@ typedef unsigned int gfp_t;
 
 #define GFP_KERNEL		1
 #define GFP_KERNEL_ACCOUNT	2
+#define __GFP_NOWARN		4
 #define SLAB_ACCOUNT		1
 
 void *kmalloc(size_t bytes, gfp_t gfp);
@@ -510,7 +564,9 @@ struct task_struct {
 extern _Thread_local struct task_struct *current;
 
 #define CAP_IPC_LOCK	14
-#define cond_resched()	((void)0)
+
+/* Where other tasks may run: the test's, see fake_resched_hook. */
+void cond_resched(void);
 
 bool fatal_signal_pending(struct task_struct *task);
 bool capable(int cap);

@@ -25,6 +25,33 @@ static inline struct page *pfn_to_page(unsigned long pfn)
 	return (struct page *)(SHIM_MEM_MAP + pfn * sizeof(struct page));
 }
 
+/* What a page belongs to. */
+struct folio {
+	bool	swapbacked;
+	bool	anon;
+	bool	hugetlb;
+	void	*mapping;
+};
+
+struct folio *page_folio(struct page *page);
+
+static inline bool folio_test_swapbacked(const struct folio *folio)
+{
+	return folio->swapbacked;
+}
+
+static inline bool folio_test_anon(const struct folio *folio)
+{
+	return folio->anon;
+}
+
+static inline bool folio_test_hugetlb(const struct folio *folio)
+{
+	return folio->hugetlb;
+}
+
+unsigned long totalram_pages(void);
+
 #define FOLL_WRITE	0x01
 #define FOLL_LONGTERM	0x10000
 
@@ -47,11 +74,23 @@ unsigned long __copy_to_user_inatomic(void __user *to, const void *from,
 void pagefault_disable(void);
 void pagefault_enable(void);
 
-struct mm_struct;
+/* An address space; its memory is in fake.h. */
+struct mm_struct {
+	atomic_t		mm_users;
+	int			count;
+	unsigned int		id;	/* from 1 */
+	bool			mmap_locked;
+	unsigned long		locked_vm;
+	unsigned long		limit;	/* RLIMIT_MEMLOCK in pages */
+	struct mmu_notifier	*notifier;
+	unsigned int		nvmas;
+	struct fake_vma		*vmas;
+};
 
 int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
 			struct task_struct *task, bool bypass_rlim);
 void mmap_write_lock(struct mm_struct *mm);
+int mmap_write_trylock(struct mm_struct *mm);
 int mmap_write_lock_killable(struct mm_struct *mm);
 void mmap_write_unlock(struct mm_struct *mm);
 void mmgrab(struct mm_struct *mm);
