@@ -306,6 +306,18 @@ void test_mappings_max(void)
 		      "a fifth mapping");
 	tap_expect_ret(vfio_unmap(a.fd, IOVA2, 64 * PAGE), 0, "UNMAP of three");
 	expect_mapped(1, MAPPED_BYTES, "one is left");
+	tap_step("an UNMAP that cuts may go on to twice the limit");
+	for (i = 0; i < 6; i++)
+		tap_expect_ret(vfio_unmap(a.fd, IOVA + (1 + 2 * i) * PAGE, PAGE), 0, "cut %zu", i);
+	expect_mapped(7, MAPPED_BYTES - 6 * PAGE, "seven are left");
+	/* It may leave a mapping in two that say what one said: their number is not looked at. */
+	tap_expect_ret(vfio_unmap(a.fd, IOVA + 20 * PAGE, PAGE), -ENOSPC, "one more");
+	expect_mapped(-1, MAPPED_BYTES - 6 * PAGE, "nothing was unmapped");
+	rig_expect_reach(&a.rig, IOVA + 20 * PAGE, a.mem + 20 * PAGE, "what was not unmapped");
+	rig_expect_reach(&a.rig, IOVA + 31 * PAGE, a.mem + 31 * PAGE, "what is behind it");
+	api_unchanged(vfio_map(a.fd, IOVA2, a.mem, PAGE, VFIO_MAP_RW), -ENOSPC, "a MAP");
+	tap_expect_ret(vfio_unmap(a.fd, IOVA, MAPPED_BYTES), 0, "UNMAP of all");
+	tap_expect_ret(vfio_map(a.fd, IOVA, a.mem, MAPPED_BYTES, VFIO_MAP_RW), 0, "MAP");
 	snprintf(text, sizeof(text), "%lld", max);
 	tap_expect_ret(meter_file_write(MAPPINGS_MAX, text), 0, "restore mappings_max");
 	api_close(&a);

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api.h"
@@ -225,12 +227,43 @@ static void register_file(struct api *a, int fd, const char *what)
 	close(fd);
 }
 
+/* ramfs stands for every file system that writes pages back: its pages are not tmpfs's. */
+static void register_file_system(struct api *a)
+{
+	const char *dir = "/tmp/api-ramfs";
+	const size_t bytes = 8 * PAGE;
+	char *range, *copy;
+	int fd = -1;
+
+	mkdir(dir, 0700);
+	if (tap_expect(!mount("ramfs", dir, "ramfs", 0, NULL), "mount ramfs: %s", tap_ret_name(-errno)))
+		fd = open("/tmp/api-ramfs/file", O_RDWR | O_CREAT, 0600);
+	if (!tap_expect(fd >= 0 && !ftruncate(fd, bytes), "a file on ramfs"))
+		return;
+	tap_step("a file system's pages: not for long, not even behind others");
+	range = api_hole(2 * bytes);
+	api_map_fixed(range, 2 * bytes, PROT_READ | PROT_WRITE);
+	tap_expect(mmap(range + bytes, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+		   range + bytes, "mmap");
+	copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	api_unchanged(spapr_register(a->fd, range + bytes, bytes), -EOPNOTSUPP, "a file's pages");
+	api_unchanged(spapr_register(a->fd, range, 2 * bytes), -EOPNOTSUPP,
+		      "a file's pages behind anonymous ones");
+	tap_expect_ret(spapr_register(a->fd, copy, bytes), 0, "a private mapping of it");
+	tap_expect_ret(spapr_unregister(a->fd, copy, bytes), 0, "UNREGISTER");
+	munmap(range, 2 * bytes);
+	munmap(copy, bytes);
+	close(fd);
+	umount(dir);
+}
+
 void test_register_files(void)
 {
 	struct api a;
 
 	if (!api_open(&a))
 		return;
+	register_file_system(&a);
 	register_file(&a, memfd_create("api", 0), "a memfd");
 	register_file(&a, open("/tmp", O_TMPFILE | O_RDWR, 0600), "a tmpfs file");
 	api_close(&a);

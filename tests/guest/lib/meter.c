@@ -126,6 +126,19 @@ long long meter_free_kib(void)
 	return meter_meminfo_kib("MemFree") + pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+long long meter_free_settled_kib(void)
+{
+	const uint64_t deadline = meter_now_ns() + 2000000000ull;
+	long long before, now = meter_free_kib();
+
+	do {
+		before = now;
+		meter_sleep_ms(30);
+		now = meter_free_kib();
+	} while (llabs(now - before) > 16 && meter_now_ns() < deadline);
+	return now;
+}
+
 static long long status_number(pid_t pid, const char *name)
 {
 	char path[64], buf[4096];
