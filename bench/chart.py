@@ -56,7 +56,7 @@ def memory(found):
 
 def draw(samples, folder):
     """The pictures' paths; [] if too little was measured."""
-    found = Samples(samples)
+    found = Samples(samples, "time")
     blocks = [("faster", list(faster(found))), ("kill", list(kill(found))), ("mappings", list(mappings(found))),
               ("memory", list(memory(found)))]
     if not all(rows for _, rows in blocks):

@@ -4,41 +4,44 @@ import tabulate
 
 from showing import spread
 
-tabulate.PRESERVE_WHITESPACE = False
+GIB, MIB = 1 << 30, 1 << 20
+BACKING = {"4k": "4 KiB pages", "thp": "2 MiB pages", "scattered": "scattered 4 KiB pages"}
+# What is aimed at: type1 / vfio_prereg at least, for memory of 4 KiB pages; less than these for the others.
+AIMS = {("map", 4096): 5, ("unmap", 4096): 2, ("map", 2 * MIB): 30, ("map", "all"): 40}
+REGISTER_AIM, KILL_AIM, API_AIM = 0.25, 0.1, 1.2
 
-GIB = 1 << 30
-BACKING = {"4k": "4 KiB pages", "thp": "2 MiB pages", "scattered": "4 KiB pages, none side by side"}
-# What is aimed at: type1 / vfio_prereg at least, for memory of 4 KiB pages.
-TARGETS = {("map", 4096): 5, ("unmap", 4096): 2, ("map", 2 << 20): 30, ("map", "all"): 40}
-REGISTER_TARGET, KILL_TARGET, LIMIT_TARGET = 0.25, 0.1, 1.2
+HEADING = """\
+Median [10th .. 90th percentile] of rounds in which the drivers took turns on the same memory; ratios are of samples of
+one round. type1 is the kernel's own driver. "API" is bare iommu_map(), iommu_unmap() and pin_user_pages_fast();
+"API+ioctl" is the same with an ioctl for each call, as the drivers have. An emulated machine: compare ratios only.
+"""
 
 
 def size(number):
     """A number of bytes in words."""
-    for unit, name in ((GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")):
         if number >= unit:
             return "%g %s" % (round(number / unit, 1), name)
     return "%g B" % number
 
 
-def duration(nanoseconds):
-    """A time in words, three digits."""
-    for unit, name in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
-        if nanoseconds >= unit:
-            return "%.3g %s" % (nanoseconds / unit, name)
-    return "%.0f ns" % nanoseconds
+def digits(number):
+    """Three digits and no exponent."""
+    return "%.3g" % number if number < 999.5 else "%.0f" % number
 
 
-def ratio(number):
-    """A ratio, three digits."""
-    return "%.3g" % number if number < 1000 else "%.0f" % number
+def shown(values, unit=1.0, wide=True):
+    """Median and spread, in units; "-" if there is nothing."""
+    if not values:
+        return "-"
+    parts = [digits(value / unit) for value in spread(values)]
+    return "%s [%s .. %s]" % tuple(parts) if wide and len(values) > 1 else parts[0]
 
 
-def shown(values, form=duration):
-    """Median and spread."""
-    middle, low, high = spread(values)
-    return "%s (%s … %s)" % (form(middle), form(low).split(" ")[0] if form(low).split(" ")[-1] == form(high).split(" ")[-1]
-                             else form(low), form(high))
+def scale(values):
+    """The unit in which to show nanoseconds: (name, length)."""
+    middle = spread(values)[0] if values else 1
+    return ("ms", 1e6) if middle >= 1e6 else ("us", 1e3)
 
 
 def ratios(over, under):
@@ -49,8 +52,8 @@ def ratios(over, under):
 class Samples:
     """Lists of one field of the samples that match."""
 
-    def __init__(self, samples):
-        self.samples = samples
+    def __init__(self, samples, clock):
+        self.samples = [s for s in samples if s["clock"] == clock]
 
     def get(self, what, field="ns", **match):
         """FIELD of all samples of WHAT with these fields, in the order they were taken."""
@@ -59,127 +62,147 @@ class Samples:
 
     def values(self, what, *fields):
         """The different values of FIELDS, in order."""
-        found = []
-        for sample in self.samples:
-            if sample["what"] == what:
-                key = tuple(sample[field] for field in fields)
-                if key not in found:
-                    found.append(key)
-        return found
+        return list(dict.fromkeys(tuple(s[field] for field in fields) for s in self.samples if s["what"] == what))
 
 
-def call_row(samples, backing, total, call, unit):
-    """One line of a table of calls."""
-    match = {"backing": backing, "bytes": total, "unit": unit}
-    ours = samples.get("call", call=call, side="prereg", **match)
-    # type1 pins when it maps: REGISTER is measured against its map of the whole.
-    other = {"register": "map", "unregister": "unmap"}.get(call, call)
-    theirs = samples.get("call", call=other, side="type1", **match)
-    through = samples.get("call", call=call, side="limit", **match)
-    bare = samples.get("call", call=call + "_bare", side="limit", **match) or through
-    factors = ratios(theirs, ours)
-    if call in ("register", "unregister"):
-        name = "%s all" % call
-        factors = ratios(ours, theirs)
-        compared = "%s of its %s" % (shown(factors, ratio), other)
-        target = "<= %g" % REGISTER_TARGET if call == "register" and backing == "4k" else ""
-    else:
-        name = "%s %s" % (call, "all" if unit == total else size(unit))
-        compared = "%s x faster" % shown(factors, ratio)
-        aim = TARGETS.get((call, "all" if unit == total else unit))
-        target = ">= %g x" % aim if aim and backing == "4k" else ""
-    return [name, shown(theirs), shown(ours), compared, target, shown(bare), shown(through),
-            shown(ratios(ours, through), ratio)]
+def call_rows(found, backing, total):
+    """The lines of a table of calls: name, then nanoseconds of type1, ours, the API, the API with ioctls."""
+    for call, unit in (("register", total), ("map", 4096), ("unmap", 4096), ("map", 2 * MIB), ("unmap", 2 * MIB),
+                       ("map", total), ("unmap", total), ("unregister", total)):
+        match = {"backing": backing, "bytes": total, "unit": unit}
+        # type1 pins when it maps: REGISTER is set against its map of the whole.
+        other = {"register": "map", "unregister": "unmap"}.get(call, call)
+        through = found.get("call", call=call, side="limit", **match)
+        yield (call, "all" if unit == total else unit, found.get("call", call=other, side="type1", **match),
+               found.get("call", call=call, side="prereg", **match),
+               found.get("call", call=call + "_bare", side="limit", **match) or through, through)
 
 
-def call_tables(samples):
+def aim(backing, call, unit):
+    """What the issue aims at, for memory of 4 KiB pages."""
+    if backing != "4k":
+        return ""
+    if call == "register":
+        return "<= %g" % REGISTER_AIM
+    return ">= %g" % AIMS[call, unit] if (call, unit) in AIMS else ""
+
+
+def call_tables(found, instructions=False):
     """A table for each kind and amount of memory."""
-    for backing, total in samples.values("stretches", "backing", "bytes"):
-        rows = [call_row(samples, backing, total, call, unit) for call, unit in (
-            ("register", total), ("map", 4096), ("unmap", 4096), ("map", 2 << 20), ("unmap", 2 << 20), ("map", total),
-            ("unmap", total), ("unregister", total))]
-        pieces = spread(samples.get("stretches", "stretches", backing=backing, bytes=total))[0]
-        yield {"title": "%s of %s (%d contiguous stretches)" % (size(total), BACKING[backing], pieces),
-               "head": ["a call", "type1", "vfio_prereg", "beside type1", "aim", "IOMMU API alone", "with an ioctl each",
-                        "prereg / that (aim %g)" % LIMIT_TARGET], "rows": rows}
-    for _ in samples.values("call", "backing")[:1]:
-        rows = [[side, shown(samples.get("call", call="nop", side=side))] for side in ("type1", "prereg", "limit")]
-        yield {"title": "An ioctl that does nothing", "head": ["driver", "a call"], "rows": rows}
+    for backing, total in found.values("stretches", "backing", "bytes"):
+        rows = []
+        for call, unit, theirs, ours, bare, through in call_rows(found, backing, total):
+            name, length = ("k", 1e3) if instructions else scale(ours)
+            whole = call in ("register", "unregister")
+            beside = shown(ratios(ours, theirs) if whole else ratios(theirs, ours), wide=not instructions)
+            rows.append([call + (" all" if unit == "all" else " " + size(unit)), name,
+                         *(shown(x, length, not instructions) for x in (theirs, ours)),
+                         beside + (" of its %smap" % call[:-8] if whole else " x faster"),
+                         aim(backing, call, unit), *(shown(x, length, False) for x in (bare, through)),
+                         shown(ratios(ours, through), wide=False)])
+        pieces = spread(found.get("stretches", "stretches", backing=backing, bytes=total))[0]
+        yield {"title": "%s%s of %s, %d contiguous stretches" % (
+            "Instructions (thousands): " if instructions else "", size(total), BACKING[backing], pieces),
+               "head": ["a call", "", "type1", "vfio_prereg", "beside type1", "aim", "API", "API+ioctl",
+                        "prereg/API+ioctl (aim %g)" % API_AIM], "rows": rows}
+    if found.get("call", call="nop"):
+        unit = 1e3
+        yield {"title": "%sAn ioctl that does nothing" % ("Instructions (thousands): " if instructions else ""),
+               "head": ["", "type1", "vfio_prereg", "API+ioctl"],
+               "rows": [["k" if instructions else "us"] + [
+                   shown(found.get("call", call="nop", side=side), unit, not instructions)
+                   for side in ("type1", "prereg", "limit")]]}
 
 
-def kill_tables(samples):
+def memory_cells(backing, total, pieces, regions):
+    """The first cells of a line about memory."""
+    return [size(total), BACKING[backing], "%d%s" % (pieces, " regions" if regions else "")]
+
+
+def kill_tables(found):
     """From SIGKILL until the pages are unpinned."""
     rows = []
-    for backing, total, pieces, regions in samples.values("kill", "backing", "bytes", "pieces", "regions"):
-        match = {"backing": backing, "bytes": total, "pieces": pieces, "regions": regions}
-        ours = samples.get("kill", "put_ns", side="prereg", **match)
-        theirs = samples.get("kill", "put_ns", side="type1", **match)
-        rows.append([size(total), BACKING[backing], "%d%s" % (pieces, " regions" if regions else ""),
-                     shown(theirs), shown(ours), shown(ratios(ours, theirs), ratio),
-                     duration(spread(ours)[0] * GIB / total),
-                     *(shown(samples.get("kill", "gone_ns", side=side, **match))
+    for key in found.values("kill", "backing", "bytes", "pieces", "regions"):
+        match = dict(zip(("backing", "bytes", "pieces", "regions"), key))
+        ours = found.get("kill", "put_ns", side="prereg", **match)
+        theirs = found.get("kill", "put_ns", side="type1", **match)
+        rows.append([*memory_cells(*key), shown(theirs, 1e6), shown(ours, 1e6), shown(ratios(ours, theirs)),
+                     digits(spread(ours)[0] / 1e6 * GIB / match["bytes"]),
+                     *(shown(found.get("kill", "gone_ns", side=side, **match), 1e6, False)
                        for side in ("type1", "prereg", "not_held"))])
     if rows:
-        yield {"title": "From SIGKILL until every page is unpinned, and until the process is gone",
-               "head": ["memory", "pages", "mappings", "type1", "vfio_prereg", "prereg / type1 (aim %g)" % KILL_TARGET,
-                        "prereg per GiB", "gone: type1", "gone: vfio_prereg", "gone: not held"], "rows": rows}
+        yield {"title": "From SIGKILL until every page is unpinned, and until the process is gone: ms",
+               "head": ["memory", "pages", "mappings", "type1", "vfio_prereg", "prereg/type1 (aim %g)" % KILL_AIM,
+                        "per GiB", "gone: type1", "gone: prereg", "gone: not held"], "rows": rows}
 
 
-def growth_tables(samples):
+def exit_tables(found):
+    """Instructions of an exit beyond those of a process that holds nothing."""
+    rows = []
+    for key in found.values("kill", "backing", "bytes", "pieces", "regions"):
+        match = dict(zip(("backing", "bytes", "pieces", "regions"), key))
+        gone = {side: spread(found.get("kill", "gone_ns", side=side, **match))[0]
+                for side in ("type1", "prereg", "not_held")}
+        extra = {side: gone[side] - gone["not_held"] for side in ("type1", "prereg")}
+        rows.append([*memory_cells(*key), *(digits(gone[side] / 1e6) for side in ("not_held", "type1", "prereg")),
+                     digits(extra["prereg"] / extra["type1"]),
+                     *(digits(extra[side] / (match["bytes"] / 4096)) for side in ("type1", "prereg"))])
+    if rows:
+        yield {"title": "Instructions (millions) of a killed process's exit, and how many a page holding its memory adds",
+               "head": ["memory", "pages", "mappings", "not held", "type1", "vfio_prereg", "added: prereg/type1",
+                        "added a page: type1", "added a page: prereg"], "rows": rows}
+
+
+def growth_table(found, what, field, title, head, columns, name=str):
+    """A table of one quantity that grows; COLUMNS: (field, {more to match})."""
+    rows = [[name(value)] + [shown(found.get(what, column, **{field: value}, **match), 1e3)
+                             for column, match in columns] for (value,) in found.values(what, field)]
+    if rows:
+        yield {"title": title, "head": head, "rows": rows}
+
+
+def growth_tables(found):
     """How cost grows."""
-    rows = []
-    for (count,) in samples.values("mappings", "mappings"):
-        rows.append([count] + [shown(samples.get("mappings", field, side=side, mappings=count))
-                               for field in ("map_ns", "unmap_ns") for side in ("type1", "prereg")])
-    if rows:
-        yield {"title": "One 4 KiB map more beside N mappings", "head": [
-            "N", "map: type1", "map: vfio_prereg", "unmap: type1", "unmap: vfio_prereg"], "rows": rows}
-    rows = []
-    for (count,) in samples.values("regions", "regions"):
-        rows.append([count] + [shown(samples.get("regions", field, side=side, regions=count))
-                               for field in ("hold_ns", "drop_ns") for side in ("type1", "prereg")])
-    if rows:
-        yield {"title": "A region of one page, among N: (register and) map, unmap (and unregister)", "head": [
-            "N", "map: type1", "register + map: vfio_prereg", "unmap: type1", "unmap + unregister: vfio_prereg"],
-            "rows": rows}
-    rows = []
-    for (shift,) in samples.values("window", "shift"):
-        rows.append(["2^%d" % shift] + [shown(samples.get("window", field, shift=shift))
-                                        for field in ("create_ns", "map_ns", "remove_ns")])
-    if rows:
-        yield {"title": "A window of N bytes in vfio_prereg", "head": [
-            "N", "create", "4 KiB map at both ends", "remove with 1024 mappings in it"], "rows": rows}
+    both = ({"side": "type1"}, {"side": "prereg"})
+    yield from growth_table(found, "mappings", "mappings", "One 4 KiB map more beside N mappings: us", [
+        "N", "map: type1", "map: vfio_prereg", "unmap: type1", "unmap: vfio_prereg"],
+        [(field, side) for field in ("map_ns", "unmap_ns") for side in both])
+    yield from growth_table(found, "regions", "regions", "N regions of one page, each held and dropped by itself: us", [
+        "N", "map: type1", "register + map: vfio_prereg", "unmap: type1", "unmap + unregister: vfio_prereg"],
+        [(field, side) for field in ("hold_ns", "drop_ns") for side in both])
+    yield from growth_table(found, "window", "shift", "A window of N bytes in vfio_prereg: us", [
+        "N", "create", "4 KiB map at both ends", "remove with 1024 mappings in it"],
+        [(field, {}) for field in ("create_ns", "map_ns", "remove_ns")], "2^{}".format)
 
 
-def bookkeeping_tables(samples):
+def bookkeeping_tables(found):
     """Memory that the drivers take beyond the IOMMU's page tables."""
     rows = []
-    for backing, total, pieces in samples.values("bookkeeping", "backing", "bytes", "pieces"):
+    for backing, total, pieces in found.values("bookkeeping", "backing", "bytes", "pieces"):
         match = {"backing": backing, "bytes": total, "pieces": pieces}
-        taken = {side: spread(samples.get("bookkeeping", "taken_kib", side=side, **match))[0] * 1024
+        taken = {side: spread(found.get("bookkeeping", "taken_kib", side=side, **match))[0]
                  for side in ("type1", "prereg", "limit")}
-        stretches = spread(samples.get("bookkeeping", "stretches", side="limit", **match))[0]
-        # What the limit module itself remembers: a pointer a page, 16 bytes a stretch.
-        tables = taken["limit"] - total // 4096 * 8 - (stretches + 1) * 16
-        own = spread(samples.get("bookkeeping", "own_bytes", side="prereg", **match))[0]
-        rows.append([size(total), BACKING[backing], pieces, size(max(tables, 0)), size(max(taken["type1"] - tables, 0)),
-                     size(max(taken["prereg"] - tables, 0)), size(own), "%.3g" % (own / (total / 4096)),
-                     size(own * GIB / total)])
+        own = spread(found.get("bookkeeping", "own_bytes", side="prereg", **match))[0]
+        rows.append([*memory_cells(backing, total, pieces, False), digits(taken["limit"]),
+                     *(digits(max(taken[side] - taken["limit"], 0)) for side in ("type1", "prereg")),
+                     digits(own / 1024), digits(own / (total / 4096)), size(own * GIB / total)])
     if rows:
-        yield {"title": "Kernel memory for memory that is held", "head": [
-            "memory", "pages", "mappings", "page tables", "beyond them: type1", "beyond them: vfio_prereg",
-            "regions of vfio_prereg", "bytes a page", "per GiB"], "rows": rows}
+        yield {"title": "Kernel memory taken for memory that is held: KiB (4 KiB is the resolution)", "head": [
+            "memory", "pages", "mappings", "page tables", "more: type1", "more: vfio_prereg",
+            "regions of prereg", "bytes a page", "regions, per GiB"], "rows": rows}
 
 
 def tables(samples):
     """Title, head and rows of each table."""
-    found = Samples(samples)
-    return [table for part in (call_tables, kill_tables, growth_tables, bookkeeping_tables) for table in part(found)]
+    timed, counted = Samples(samples, "time"), Samples(samples, "instructions")
+    parts = [call_tables(timed), kill_tables(timed), growth_tables(timed), bookkeeping_tables(timed),
+             call_tables(counted, True), exit_tables(counted)]
+    return [table for part in parts for table in part]
 
 
 def text(parts):
     """The tables for people."""
-    lines = ["Median (10th … 90th percentile) of rounds in which the drivers took turns. type1 is the kernel's own driver.", ""]
+    lines = [HEADING]
     for part in parts:
         lines += [part["title"], tabulate.tabulate(part["rows"], part["head"], tablefmt="simple", disable_numparse=True), ""]
     return "\n".join(lines)
