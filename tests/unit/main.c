@@ -5,7 +5,9 @@
  */
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "unit.h"
 
@@ -17,11 +19,17 @@ static const struct unit_test *const lists[] = {
 	container_tests, failure_tests, model_tests,
 };
 
+/*
+ * Each test has a process of its own: a module that is loaded finds its data as
+ * the compiler made it, and a crash is that test's.
+ */
 static void run(const struct unit_test *test)
 {
 	struct timespec start, end;
 	char name[128];
 	double seconds;
+	int status;
+	pid_t pid;
 	char *p;
 
 	snprintf(name, sizeof(name), "%s", test->name);
@@ -30,9 +38,19 @@ static void run(const struct unit_test *test)
 			*p = ' ';
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	tap_begin("%s", name);
-	unit_begin();
-	test->fn();
-	unit_end();
+	pid = fork();
+	if (!pid) {
+		unit_begin();
+		test->fn();
+		unit_end();
+		exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		tap_expect(false, "no process for the test");
+	else if (WIFSIGNALED(status))
+		tap_expect(false, "ended by signal %d", WTERMSIG(status));
+	else
+		tap_expect_eq(WEXITSTATUS(status), 0, "exit status, see above");
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	seconds = end.tv_sec - start.tv_sec + (end.tv_nsec - start.tv_nsec) / 1e9;
 	if (seconds > 1)

@@ -216,10 +216,12 @@ int model_unregister(struct model *m, int container, int process,
 	unsigned int i;
 	int found;
 
-	if (c->owner != process)
+	if (strange(c, process))
 		return -EPERM;
 	if (!range_aligned(range))
 		return -EINVAL;
+	if (c->owner == MODEL_NOBODY)
+		return -EPERM;
 	found = registration_find(c, range);
 	if (found < 0)
 		return -ENOENT;

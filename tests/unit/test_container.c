@@ -168,6 +168,32 @@ static void a_call_on_a_container_that_is_gone_says_so(void)
 	teardown();
 }
 
+/* The struct of a closed container is used again. */
+static void a_new_container_knows_nothing_of_an_old_one(void)
+{
+	char *before, *after;
+	u64 start;
+
+	setup();
+	before = unit_snapshot();
+	EXPECT_RET(unit_remove(container, 0), 0);
+	EXPECT_RET(unit_create(container, 16, MIB, &start), 0);
+	EXPECT_RET(unit_create(container, 16, GIB, &start), 0);
+	EXPECT_RET(unit_register(container, VADDR, MIB), 0);
+	EXPECT_RET(unit_map(container, start, VADDR, MIB, RW), 0);
+	EXPECT_RET(unit_map(container, 0, VADDR, MIB, RW), 0);
+	unit_process_run(&stranger);
+	unit_close(container);
+	container = unit_container(&unit_small_group);
+	after = unit_snapshot();
+	unit_same(after, before, "the next container");
+	EXPECT_RET(unit_create(container, 12, MIB, &start), 0);
+	EXPECT_RET(unit_map(container, 0, VADDR, MIB, RW), -EPERM);
+	free(before);
+	free(after);
+	teardown();
+}
+
 static void only_the_types_it_is_are_supported(void)
 {
 	unsigned long type;
@@ -293,6 +319,7 @@ const struct unit_test container_tests[] = {
 	UNIT(an_owner_of_several_containers_leaves_them_all),
 	UNIT(close_by_anybody_gives_all_back),
 	UNIT(a_call_on_a_container_that_is_gone_says_so),
+	UNIT(a_new_container_knows_nothing_of_an_old_one),
 	UNIT(only_the_types_it_is_are_supported),
 	UNIT(unknown_calls_and_short_structs_are_refused),
 	UNIT(the_range_of_a_registration_is_checked),

@@ -134,7 +134,10 @@ extern struct iommu_group unit_other_group;
 
 /* Load the module. */
 void unit_begin(void);
-/* Every counter must be zero; unload; nothing of the machine may be left. */
+/*
+ * Every counter must be zero; unload, unless the test did; nothing of the machine
+ * may be left.
+ */
 void unit_end(void);
 
 extern unsigned int *const shim_param_mappings_max;

@@ -54,7 +54,7 @@ void fake_lock_drop(int rank, const char *name);
 bool fake_lock_any(void);
 /* What the file in debugfs says about a counter; fails the test if nothing. */
 long fake_stat(const char *name);
-/* Allocations, locks, kmem caches, xarray: nothing may be left of them. */
+/* Allocations, locks, kmem caches, work items: nothing may be left of them. */
 void fake_kernel_check(void);
 
 /* ---- thread.c: a second thread, one runs at a time ------------------------ */

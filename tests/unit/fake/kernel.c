@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Faults, allocation, locks, interval trees, xarray, log: see shim/kernel.h. */
+/* Faults, allocation, locks, interval trees, log: see shim/kernel.h. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -369,58 +369,6 @@ interval_tree_iter_next(struct interval_tree_node *node, unsigned long start,
 			unsigned long last)
 {
 	return interval_from(node->next, start, last);
-}
-
-/* ---- xarray ---------------------------------------------------------------- */
-
-struct shim_xa_entry {
-	struct shim_xa_entry	*next;
-	unsigned long		index;
-	void			*entry;
-};
-
-void *xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
-{
-	struct shim_xa_entry *e = kmalloc(sizeof(*e), gfp);
-
-	if (!e)
-		return ERR_PTR(-ENOMEM);
-	if (xa_load(xa, index))
-		shim_fail("index %lu is stored twice", index);
-	e->index = index;
-	e->entry = entry;
-	e->next = xa->first;
-	xa->first = e;
-	return NULL;
-}
-
-static struct shim_xa_entry **xa_find(struct xarray *xa, unsigned long index)
-{
-	struct shim_xa_entry **e = &xa->first;
-
-	while (*e && (*e)->index != index)
-		e = &(*e)->next;
-	return e;
-}
-
-void *xa_load(struct xarray *xa, unsigned long index)
-{
-	struct shim_xa_entry *e = *xa_find(xa, index);
-
-	return e ? e->entry : NULL;
-}
-
-void *xa_erase(struct xarray *xa, unsigned long index)
-{
-	struct shim_xa_entry **link = xa_find(xa, index), *e = *link;
-	void *entry = NULL;
-
-	if (e) {
-		entry = e->entry;
-		*link = e->next;
-		kfree(e);
-	}
-	return entry;
 }
 
 /* ---- debugfs --------------------------------------------------------------- */

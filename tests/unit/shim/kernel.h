@@ -347,17 +347,9 @@ static inline void kref_init(struct kref *kref)
 	kref->refs = 1;
 }
 
-static inline bool kref_get_unless_zero(struct kref *kref)
-{
-	if (!kref->refs)
-		return false;
-	kref->refs++;
-	return true;
-}
-
 static inline void kref_get(struct kref *kref)
 {
-	if (!kref_get_unless_zero(kref))
+	if (!kref->refs++)
 		shim_fail("kref_get() of an object without references");
 }
 
@@ -380,6 +372,9 @@ struct mutex {
 /* Rank by the lock's name, see LOCKS in prereg.h. */
 #define mutex_init(lock)	shim_mutex_init(lock, #lock)
 void shim_mutex_init(struct mutex *lock, const char *name);
+/* None of ours but the slots' lock, which is taken alone. */
+#define DEFINE_MUTEX(lock)						\
+	struct mutex lock = { .name = #lock, .rank = 1 }
 void mutex_lock(struct mutex *lock);
 int mutex_lock_killable(struct mutex *lock);
 void mutex_unlock(struct mutex *lock);
@@ -441,16 +436,21 @@ static inline void INIT_WORK(struct work_struct *work,
 bool queue_work(struct workqueue_struct *queue, struct work_struct *work);
 void fake_work_run(void);
 
-/* ---- RCU: no reader is ever interrupted here ------------------------------ */
+/* ---- CPUs: one; RCU: no reader is ever interrupted -------------------------- */
 
-struct rcu_head {
-	char	unused;
-};
+#define DEFINE_PER_CPU(type, name)	typeof(type) name
+#define this_cpu_inc(var)		((void)++(var))
+#define this_cpu_dec(var)		((void)--(var))
+#define per_cpu_ptr(ptr, cpu)		(&(ptr)[cpu])
+#define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < 1; (cpu)++)
+#define synchronize_rcu_tasks()		((void)0)
 
-#define rcu_read_lock()		((void)0)
-#define rcu_read_unlock()	((void)0)
-#define synchronize_rcu_tasks()	((void)0)
-#define kfree_rcu(ptr, member)	((void)&(ptr)->member, kfree(ptr))
+/* Nobody else will do anything meanwhile. */
+static inline void schedule_timeout_uninterruptible(long timeout)
+{
+	shim_fail("waits for ever");
+	abort();
+}
 
 /* ---- memory: every call counts, and fails when it is told to -------------- */
 
@@ -488,26 +488,6 @@ struct kmem_cache *shim_kmem_cache_create(size_t bytes);
 void kmem_cache_destroy(struct kmem_cache *cache);
 void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
 void kmem_cache_free(struct kmem_cache *cache, void *ptr);
-
-/* ---- xarray --------------------------------------------------------------- */
-
-struct shim_xa_entry;
-
-struct xarray {
-	struct shim_xa_entry	*first;
-};
-
-#define DEFINE_XARRAY(name)	struct xarray name
-
-void *xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
-void *xa_load(struct xarray *xa, unsigned long index);
-void *xa_erase(struct xarray *xa, unsigned long index);
-
-/* xa_store() returns the old entry or an error in a form of its own. */
-static inline int xa_err(void *entry)
-{
-	return IS_ERR(entry) ? PTR_ERR(entry) : 0;
-}
 
 /* ---- modules and debugfs -------------------------------------------------- */
 
