@@ -15,7 +15,7 @@ const struct model_arena model_arenas[MODEL_ARENAS] = {
 
 struct iommu_group *const model_groups[MODEL_GROUPS] = {
 	&unit_small_group, &unit_small_group2, &unit_other_group,
-	&unit_vtd_group, &unit_vtd_group2,
+	&unit_vtd_group, &unit_vtd_group2, &unit_amd_group,
 };
 
 int model_page_number(u64 iova)

@@ -20,7 +20,7 @@ struct model_arena {
 #define MODEL_PAGES		(1024 + 128 + 512 + 32 + 64)
 #define MODEL_CONTAINERS	3
 #define MODEL_PROCESSES		3
-#define MODEL_GROUPS		5
+#define MODEL_GROUPS		6
 #define MODEL_REGISTRATIONS	24
 #define MODEL_REGIONS		64
 #define MODEL_NOBODY		(-1)

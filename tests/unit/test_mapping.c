@@ -74,6 +74,23 @@ static void map_uses_the_largest_pages_that_fit(void)
 }
 
 /* 6 GiB in pieces of 1 GiB and one of one page: many stretches, some large. */
+/* Any power of two can be a page, and any cut can lie in one. */
+static void pages_of_all_sizes_are_used_and_cut(void)
+{
+	setup(&unit_amd_group);
+	unit_memory_aligned(VADDR, GIB, GIB);
+	EXPECT_RET(unit_register(container, VADDR, GIB), 0);
+	expect_map(0, VADDR, GIB, RW);
+	EXPECT_EQ(fake_iommu_entries(unit_amd_group.domain), 1);
+	expect_unmap(512 * MIB, PAGE_SIZE);
+	/* 512 MiB; 4 KiB, 8 KiB, … 256 MiB behind the hole. */
+	EXPECT_EQ(fake_iommu_entries(unit_amd_group.domain), 1 + 17);
+	expect_unmap(512 * MIB - 3 * PAGE_SIZE, PAGE_SIZE);
+	EXPECT_EQ(fake_iommu_entries(unit_amd_group.domain), 16 + 1 + 17);
+	expect_map(PAGE_SIZE, VADDR + 7 * PAGE_SIZE, 200 * MIB, IOMMU_READ);
+	teardown();
+}
+
 static void long_maps_go_in_by_batches(void)
 {
 	setup(&unit_vtd_group);
@@ -403,6 +420,7 @@ static void memory_the_iommu_holds_on_to_is_never_given_back(void)
 
 const struct unit_test mapping_tests[] = {
 	UNIT(map_uses_the_largest_pages_that_fit),
+	UNIT(pages_of_all_sizes_are_used_and_cut),
 	UNIT(long_maps_go_in_by_batches),
 	UNIT(unmap_takes_any_part_and_passes_over_holes),
 	UNIT(neighbours_leave_the_hardware_together),

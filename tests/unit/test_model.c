@@ -67,8 +67,10 @@ static void process_start(int p)
 		fake_mm_add(model.mm[p], &(struct fake_vma) {
 			.start	= memories[i].vaddr,
 			.npages	= memories[i].npages,
-			.pfn	= frames + FRAMES * p + 0x2000 * i,
+			/* The second one all processes share. */
+			.pfn	= frames + (i == 1 ? 0 : FRAMES * p) + 0x2000 * i,
 			.piece	= memories[i].piece,
+			.kind	= i == 1 ? FAKE_SHMEM : FAKE_ANON,
 		});
 }
 
@@ -212,6 +214,7 @@ static void fault_begin(void)
 	static const enum fake_fault some[] = {
 		FAKE_FAULT_ALLOC, FAKE_FAULT_PIN, FAKE_FAULT_PIN_SHORT,
 		FAKE_FAULT_MAP, FAKE_FAULT_MAP, FAKE_FAULT_SIGNAL,
+		FAKE_FAULT_ATTACH,
 	};
 
 	fault = FAKE_FAULT_NONE;
@@ -246,11 +249,13 @@ static bool fault_end(int i, int ret)
 	current->killed = false;
 	if (!fired || !ret)
 		return false;
-	if (ret != -ENOMEM && ret != -EINTR && ret != -EFAULT)
-		return false;	/* an error that came before */
-	if (fault == FAKE_FAULT_PIN_SHORT)
+	/* An error of the call's own, got over the fault. */
+	if (fault == FAKE_FAULT_PIN_SHORT || ret == -EFAULT)
 		return false;
-	EXPECT_RET(ret, fault == FAKE_FAULT_SIGNAL ? -EINTR : -ENOMEM);
+	if (fault == FAKE_FAULT_ATTACH)
+		EXPECT(ret == -ENOMEM || ret == -EIO || ret == -EBUSY);
+	else
+		EXPECT_RET(ret, fault == FAKE_FAULT_SIGNAL ? -EINTR : -ENOMEM);
 	take_cuts_over(i);
 	counts[1]++;
 	return true;

@@ -38,6 +38,17 @@ const struct bus_type unit_other = {
 	.smmu		= true,
 };
 
+/* A table for every size: a large page is a table's entry that goes no further. */
+const struct bus_type unit_amd = {
+	.name		= "amd",
+	.ops		= &fake_iommu_coherent,
+	.bits		= 1,
+	.levels		= 36,
+	.pgsizes	= (BIT(48) - 1) & ~0xfffUL & ~BIT(39),
+	.aperture_last	= BIT_ULL(48) - 1,
+	.smmu		= true,
+};
+
 static const struct iommu_resv_region resv_vtd[] = {
 	{ .start = UNIT_MSI_FIRST, .length = UNIT_MSI_LAST + 1 - UNIT_MSI_FIRST,
 	  .type = IOMMU_RESV_MSI },
@@ -68,6 +79,7 @@ struct iommu_group unit_small_group2 = {
 	.id = 4, .dev = { .bus = &unit_small, .intr_remap = true },
 };
 struct iommu_group unit_other_group = GROUP(5, unit_other, resv_other);
+struct iommu_group unit_amd_group = GROUP(6, unit_amd, resv_vtd);
 
 /* ---- processes ------------------------------------------------------------- */
 

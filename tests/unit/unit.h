@@ -116,12 +116,15 @@ extern const struct bus_type unit_small;
 /* 4 KiB, 32 KiB, 40 bits, not coherent. */
 extern const struct bus_type unit_other;
 
+/* AMD-Vi: every power of two from 4 KiB on but 512 GiB, 48 bits. Coherent. */
+extern const struct bus_type unit_amd;
+
 /* Groups that tests attach; their IOMMU, id and reserved IOVAs are constant. */
 extern struct iommu_group unit_vtd_group, unit_vtd_group2;
 extern struct iommu_group unit_small_group, unit_small_group2;
-extern struct iommu_group unit_other_group;
+extern struct iommu_group unit_other_group, unit_amd_group;
 
-/* Reserved by unit_vtd_group. */
+/* Reserved by unit_vtd_group and unit_amd_group. */
 #define UNIT_MSI_FIRST	0xfee00000UL
 #define UNIT_MSI_LAST	0xfeefffffUL
 /* Reserved by unit_small_group, and by unit_other_group. */

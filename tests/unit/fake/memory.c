@@ -254,9 +254,13 @@ void fake_mm_exit(struct mm_struct *mm)
 		fake_no_alloc = false;
 		srcu_period();
 	}
-	/* Small frames only; a test with bulk ones looks at fake_pins(). */
+	/*
+	 * Small frames only, a test with bulk ones looks at fake_pins(); and what
+	 * is shared may be pinned for others.
+	 */
 	for (v = 0; v < mm->nvmas; v++)
-		for (i = 0; i < mm->vmas[v].npages; i++) {
+		for (i = 0; i < mm->vmas[v].npages &&
+			    mm->vmas[v].kind != FAKE_SHMEM; i++) {
 			unsigned long pfn = vma_pfn(&mm->vmas[v],
 						    mm->vmas[v].start +
 						    (i << PAGE_SHIFT));
