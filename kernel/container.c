@@ -73,8 +73,8 @@ unsigned long prereg_container_create(void)
 
 	/* Calls that mean an earlier one may hold the lock, and look. */
 	mutex_lock(&container->lock);
-	container->registrations = RB_ROOT_CACHED;
-	container->mappings = RB_ROOT_CACHED;
+	container->registrations = RB_ROOT;
+	container->mappings = RB_ROOT;
 	prereg_window_init(container);
 	mutex_unlock(&container->lock);
 	prereg_stat_add(PREREG_STAT_CONTAINERS, 1);
@@ -200,12 +200,12 @@ static struct prereg_registration *
 prereg_registration_first(struct prereg_container *container,
 			  unsigned long first, unsigned long last)
 {
-	struct interval_tree_node *node =
-		interval_tree_iter_first(&container->registrations, first, last);
+	struct prereg_range *range =
+		prereg_range_find(&container->registrations, first, last);
 
-	if (!node)
+	if (!range)
 		return NULL;
-	return container_of(node, struct prereg_registration, node);
+	return container_of(range, struct prereg_registration, range);
 }
 
 /*
@@ -227,8 +227,8 @@ void prereg_container_disown(struct prereg_container *container)
 
 	while ((registration = prereg_registration_first(container, 0,
 							 ULONG_MAX))) {
-		interval_tree_remove(&registration->node,
-				     &container->registrations);
+		prereg_range_remove(&registration->range,
+				    &container->registrations);
 		prereg_registration_free(registration);
 	}
 
@@ -250,8 +250,8 @@ static int prereg_registration_check(struct prereg_container *container,
 
 	if (!registration)
 		return 0;
-	if (registration->node.start == vaddr &&
-	    registration->node.last == last)
+	if (registration->range.first == vaddr &&
+	    registration->range.last == last)
 		return -EBUSY;
 	return -EINVAL;
 }
@@ -304,10 +304,10 @@ int prereg_container_register(unsigned long id, unsigned long vaddr,
 		goto put_region;
 	}
 
-	registration->node.start = vaddr;
-	registration->node.last = last;
+	registration->range.first = vaddr;
+	registration->range.last = last;
 	registration->region = region;
-	interval_tree_insert(&registration->node, &container->registrations);
+	prereg_range_insert(&registration->range, &container->registrations);
 	prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES, sizeof(*registration));
 	claimed = prereg_container_claim(container, owner);
 	WRITE_ONCE(container->may_map, true);
@@ -340,14 +340,14 @@ int prereg_container_unregister(unsigned long id, unsigned long vaddr,
 	registration = prereg_registration_first(container, vaddr, last);
 	if (!container->owner)
 		ret = -EPERM;
-	else if (!registration || registration->node.start != vaddr ||
-		 registration->node.last != last)
+	else if (!registration || registration->range.first != vaddr ||
+		 registration->range.last != last)
 		ret = -ENOENT;
 	else if (registration->mappings)
 		ret = -EBUSY;
 	else
-		interval_tree_remove(&registration->node,
-				     &container->registrations);
+		prereg_range_remove(&registration->range,
+				    &container->registrations);
 	prereg_container_unlock(container);
 	if (ret)
 		return ret;
@@ -362,15 +362,14 @@ int prereg_container_unregister(unsigned long id, unsigned long vaddr,
 
 void prereg_container_stick(struct prereg_container *container)
 {
-	struct interval_tree_node *node;
+	struct prereg_range *range;
 
 	lockdep_assert_held(&container->lock);
 
-	for (node = interval_tree_iter_first(&container->registrations, 0,
-					     ULONG_MAX);
-	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX))
-		container_of(node, struct prereg_registration,
-			     node)->region->stuck = true;
+	for (range = prereg_range_find(&container->registrations, 0, U64_MAX);
+	     range; range = prereg_range_next(range))
+		container_of(range, struct prereg_registration,
+			     range)->region->stuck = true;
 }
 
 struct prereg_registration *

@@ -485,10 +485,10 @@ static int hw_replay(struct prereg_container *container,
 		/* Its release() waits for our lock, to remove all this. */
 		if (!atomic_read(&owner->mm->mm_users))
 			return -EAGAIN;
-		ret = domain_map(&container->hw, new, mapping->node.start,
+		ret = domain_map(&container->hw, new, mapping->range.first,
 				 mapping->registration->region,
 				 mapping->offset,
-				 mapping->node.last - mapping->node.start + 1,
+				 mapping->range.last - mapping->range.first + 1,
 				 mapping->prot, true);
 		if (ret)
 			return ret;

@@ -30,6 +30,7 @@
 #include <linux/module.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "prereg.h"
 
@@ -43,12 +44,21 @@ MODULE_PARM_DESC(mappings_max,
 
 static struct kmem_cache *prereg_mapping_cache;
 
+/* Spares clearing each (init_on_alloc): whoever allocates one sets every field. */
+static void prereg_mapping_construct(void *mapping)
+{
+	memset(mapping, 0, sizeof(struct prereg_mapping));
+}
+
 int prereg_mapping_init(void)
 {
 	if (!mappings_max)
 		mappings_max = clamp(totalram_pages() / 128, 1UL << 20,
 				     (unsigned long)UINT_MAX);
-	prereg_mapping_cache = KMEM_CACHE(prereg_mapping, SLAB_ACCOUNT);
+	prereg_mapping_cache = kmem_cache_create("prereg_mapping",
+						 sizeof(struct prereg_mapping),
+						 0, SLAB_ACCOUNT,
+						 prereg_mapping_construct);
 	return prereg_mapping_cache ? 0 : -ENOMEM;
 }
 
@@ -59,7 +69,7 @@ void prereg_mapping_exit(void)
 
 static u64 mapping_bytes(const struct prereg_mapping *mapping)
 {
-	return mapping->node.last - mapping->node.start + 1;
+	return mapping->range.last - mapping->range.first + 1;
 }
 
 /* What a mapping counts against mappings_max. */
@@ -71,19 +81,19 @@ static u64 mapping_cost(u64 bytes)
 static struct prereg_mapping *
 mapping_first(struct prereg_container *container, u64 first, u64 last)
 {
-	struct interval_tree_node *node =
-		interval_tree_iter_first(&container->mappings, first, last);
+	struct prereg_range *range =
+		prereg_range_find(&container->mappings, first, last);
 
-	if (!node)
+	if (!range)
 		return NULL;
-	return container_of(node, struct prereg_mapping, node);
+	return container_of(range, struct prereg_mapping, range);
 }
 
 /* Enter a mapping in the tree; its hardware entries exist. */
 static void mapping_insert(struct prereg_container *container,
 			   struct prereg_mapping *mapping)
 {
-	interval_tree_insert(&mapping->node, &container->mappings);
+	prereg_range_insert(&mapping->range, &container->mappings);
 	mapping->registration->mappings++;
 	container->nmappings++;
 	container->mapped_bytes += mapping_bytes(mapping);
@@ -93,7 +103,7 @@ static void mapping_insert(struct prereg_container *container,
 static void mapping_remove(struct prereg_container *container,
 			   struct prereg_mapping *mapping)
 {
-	interval_tree_remove(&mapping->node, &container->mappings);
+	prereg_range_remove(&mapping->range, &container->mappings);
 	mapping->registration->mappings--;
 	container->nmappings--;
 	container->mapped_bytes -= mapping_bytes(mapping);
@@ -105,9 +115,9 @@ static void mapping_resize(struct prereg_container *container,
 			   struct prereg_mapping *mapping, u64 first, u64 last)
 {
 	mapping_remove(container, mapping);
-	mapping->offset += first - mapping->node.start;
-	mapping->node.start = first;
-	mapping->node.last = last;
+	mapping->offset += first - mapping->range.first;
+	mapping->range.first = first;
+	mapping->range.last = last;
 	mapping_insert(container, mapping);
 }
 
@@ -117,7 +127,7 @@ static int mapping_enter(struct prereg_container *container,
 {
 	return prereg_hw_map(&container->hw, first,
 			     mapping->registration->region,
-			     mapping->offset + (first - mapping->node.start),
+			     mapping->offset + (first - mapping->range.first),
 			     last - first + 1, mapping->prot, interruptible);
 }
 
@@ -141,12 +151,12 @@ struct prereg_mapping *
 prereg_mapping_next(struct prereg_container *container,
 		    struct prereg_mapping *mapping)
 {
-	struct interval_tree_node *node;
+	struct prereg_range *range;
 
 	if (!mapping)
 		return mapping_first(container, 0, U64_MAX);
-	node = interval_tree_iter_next(&mapping->node, 0, U64_MAX);
-	return node ? container_of(node, struct prereg_mapping, node) : NULL;
+	range = prereg_range_next(&mapping->range);
+	return range ? container_of(range, struct prereg_mapping, range) : NULL;
 }
 
 bool prereg_iova_mapped(struct prereg_container *container, u64 first,
@@ -170,12 +180,12 @@ static bool mapping_block_at(struct prereg_container *container,
 
 		*first = round_down(cut, bytes);
 		*last = *first + bytes - 1;
-		if (*first == cut || *first < mapping->node.start ||
-		    *last > mapping->node.last)
+		if (*first == cut || *first < mapping->range.first ||
+		    *last > mapping->range.last)
 			continue;
 		if (prereg_region_is_block(mapping->registration->region,
 					   mapping->offset + (*first -
-					   mapping->node.start), bytes))
+					   mapping->range.first), bytes))
 			return true;
 	}
 	return false;
@@ -219,7 +229,7 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	int ret = 0;
 
 	mapping = cut ? mapping_first(container, cut, cut) : NULL;
-	if (!mapping || mapping->node.start == cut)
+	if (!mapping || mapping->range.first == cut)
 		return 0;
 
 	/* Room for cuts is left where MAP says that there is none. */
@@ -229,8 +239,8 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	if (!tail)
 		return -ENOMEM;
 
-	start = mapping->node.start;
-	end = mapping->node.last;
+	start = mapping->range.first;
+	end = mapping->range.last;
 	if (mapping_block_at(container, mapping, cut, &first, &last))
 		ret = mapping_break_block(container, mapping, first, cut, last);
 	if (ret && ret != -ENOTRECOVERABLE) {
@@ -242,7 +252,7 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	if (!ret) {
 		mapping_resize(container, mapping, start, cut - 1);
 		tail->offset += cut - start;
-		tail->node.start = cut;
+		tail->range.first = cut;
 		mapping_insert(container, tail);
 		return 0;
 	}
@@ -251,7 +261,7 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	mapping_lost(first, last);
 	if (last < end) {
 		tail->offset += last + 1 - start;
-		tail->node.start = last + 1;
+		tail->range.first = last + 1;
 		mapping_insert(container, tail);
 	} else {
 		kmem_cache_free(prereg_mapping_cache, tail);
@@ -271,30 +281,32 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
  * keeps anybody from acting on it before the flush.
  */
 static void mapping_revoke(struct prereg_container *container, u64 first,
-			   u64 last, struct rb_root_cached *old)
+			   u64 last, struct rb_root *old)
 {
-	struct prereg_mapping *mapping;
+	struct prereg_mapping *mapping, *next;
 	u64 range_first = 0, range_last = 0;
 	bool any = false;
 
-	while ((mapping = mapping_first(container, first, last))) {
+	for (mapping = mapping_first(container, first, last);
+	     mapping && mapping->range.first <= last; mapping = next) {
+		next = prereg_mapping_next(container, mapping);
 		mapping_remove(container, mapping);
 
 		/* Neighbours leave the hardware in one call. */
-		if (any && mapping->node.start == range_last + 1 &&
+		if (any && mapping->range.first == range_last + 1 &&
 		    range_last - range_first < PREREG_REVOKE_BYTES) {
-			range_last = mapping->node.last;
+			range_last = mapping->range.last;
 		} else {
 			if (any)
 				mapping_leave(container, range_first,
 					      range_last);
-			range_first = mapping->node.start;
-			range_last = mapping->node.last;
+			range_first = mapping->range.first;
+			range_last = mapping->range.last;
 			any = true;
 		}
 
 		if (old)
-			interval_tree_insert(&mapping->node, old);
+			prereg_range_insert(&mapping->range, old);
 		else
 			kmem_cache_free(prereg_mapping_cache, mapping);
 		cond_resched();
@@ -321,8 +333,8 @@ static int mapping_cut_out(struct prereg_container *container, u64 first,
 	int ret;
 
 	/* Nothing there, or just what one MAP made: the usual cases. */
-	if (!mapping || (mapping->node.start >= first &&
-			 mapping->node.last == last))
+	if (!mapping || (mapping->range.first >= first &&
+			 mapping->range.last == last))
 		return 0;
 	ret = mapping_cut(container, first);
 	if (!ret)
@@ -343,26 +355,25 @@ int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes)
 }
 
 /* The next mapping that mapping_revoke() took away, out of its tree. */
-static struct prereg_mapping *mapping_pop(struct rb_root_cached *old)
+static struct prereg_mapping *mapping_pop(struct rb_root *old)
 {
-	struct interval_tree_node *node =
-		interval_tree_iter_first(old, 0, U64_MAX);
+	struct prereg_range *range = prereg_range_find(old, 0, U64_MAX);
 
-	if (!node)
+	if (!range)
 		return NULL;
-	interval_tree_remove(node, old);
-	return container_of(node, struct prereg_mapping, node);
+	prereg_range_remove(range, old);
+	return container_of(range, struct prereg_mapping, range);
 }
 
 static void mapping_restore(struct prereg_container *container,
-			    struct rb_root_cached *old)
+			    struct rb_root *old)
 {
 	struct prereg_mapping *mapping;
 
 	while ((mapping = mapping_pop(old))) {
-		if (mapping_enter(container, mapping, mapping->node.start,
-				  mapping->node.last, false)) {
-			mapping_lost(mapping->node.start, mapping->node.last);
+		if (mapping_enter(container, mapping, mapping->range.first,
+				  mapping->range.last, false)) {
+			mapping_lost(mapping->range.first, mapping->range.last);
 			kmem_cache_free(prereg_mapping_cache, mapping);
 		} else {
 			mapping_insert(container, mapping);
@@ -373,7 +384,7 @@ static void mapping_restore(struct prereg_container *container,
 int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 		    unsigned long vaddr, int prot)
 {
-	struct rb_root_cached old = RB_ROOT_CACHED;
+	struct rb_root old = RB_ROOT;
 	struct prereg_registration *registration;
 	struct prereg_mapping *mapping, *replaced;
 	u64 last = iova + bytes - 1;
@@ -382,7 +393,7 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 	lockdep_assert_held(&container->lock);
 
 	registration = prereg_container_registration(container, vaddr);
-	if (!registration || bytes - 1 > registration->node.last - vaddr)
+	if (!registration || bytes - 1 > registration->range.last - vaddr)
 		return -EINVAL;
 	if (!prereg_hw_usable(&container->hw, iova, last))
 		return -ENXIO;
@@ -392,10 +403,10 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 	mapping = kmem_cache_alloc(prereg_mapping_cache, GFP_KERNEL);
 	if (!mapping)
 		return -ENOMEM;
-	mapping->node.start = iova;
-	mapping->node.last = last;
+	mapping->range.first = iova;
+	mapping->range.last = last;
 	mapping->registration = registration;
-	mapping->offset = vaddr - registration->node.start;
+	mapping->offset = vaddr - registration->range.first;
 	mapping->prot = prot;
 
 	if (mapping_first(container, iova, last)) {

@@ -72,12 +72,12 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 {
 	struct prereg_owner *owner =
 		container_of(notifier, struct prereg_owner, notifier);
-	struct interval_tree_node *node;
+	struct prereg_range *range;
 
-	for (node = interval_tree_iter_first(&owner->regions, 0, ULONG_MAX);
-	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX))
-		prereg_region_unpin(container_of(node, struct prereg_region,
-						 node));
+	for (range = prereg_range_find(&owner->regions, 0, U64_MAX); range;
+	     range = prereg_range_next(range))
+		prereg_region_unpin(container_of(range, struct prereg_region,
+						 range));
 }
 #else
 /*
@@ -118,7 +118,7 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 
 	/* What a tear-down by another process left to the work item. */
 	prereg_owner_settle(owner, true);
-	WARN_ON(!RB_EMPTY_ROOT(&owner->regions.rb_root));
+	WARN_ON(!RB_EMPTY_ROOT(&owner->regions));
 }
 #endif
 
@@ -134,7 +134,7 @@ static struct mmu_notifier *prereg_owner_alloc(struct mm_struct *mm)
 	mmgrab(mm);
 	owner->mm = mm;
 	mutex_init(&owner->lock);
-	owner->regions = RB_ROOT_CACHED;
+	owner->regions = RB_ROOT;
 	INIT_LIST_HEAD(&owner->containers);
 	init_waitqueue_head(&owner->pinned);
 	INIT_WORK(&owner->settle, prereg_owner_settle_work);

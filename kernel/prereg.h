@@ -48,19 +48,18 @@
 #ifndef PREREG_H
 #define PREREG_H
 
-#include <linux/interval_tree.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
-#include <linux/rbtree.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "hw.h"
+#include "range.h"
 
-/* Addresses are unsigned long in the interval trees and u64 in the uAPI. */
+/* Addresses are unsigned long in the kernel and u64 in the uAPI. */
 static_assert(sizeof(unsigned long) == sizeof(u64));
 
 /* ---- owner.c ---------------------------------------------------------- */
@@ -74,7 +73,7 @@ static_assert(sizeof(unsigned long) == sizeof(u64));
  * @debt: pages still to be returned to RLIMIT_MEMLOCK
  * @settle: returns them; holds a struct reference while queued
  * @lock: protects everything below
- * @regions: prereg_region.node by user address, never overlapping
+ * @regions: prereg_region.range by user address
  * @containers: prereg_container.owner_entry of the containers it owns
  * @pinned: woken when a region leaves PREREG_REGION_PINNING
  */
@@ -85,7 +84,7 @@ struct prereg_owner {
 	atomic_long_t		debt;
 	struct work_struct	settle;
 	struct mutex		lock;
-	struct rb_root_cached	regions;
+	struct rb_root		regions;
 	struct list_head	containers;
 	wait_queue_head_t	pinned;
 };
@@ -160,7 +159,7 @@ enum prereg_region_state {
 
 /**
  * struct prereg_region - one registered range of an owner
- * @node: in owner->regions; start and last byte of the user address range
+ * @range: in owner->regions, user addresses
  * @owner: whose memory; holds a struct reference
  * @users: registrations and waiters, under owner->lock
  * @state: under owner->lock
@@ -174,7 +173,7 @@ enum prereg_region_state {
  * @first: see @segments
  */
 struct prereg_region {
-	struct interval_tree_node	node;
+	struct prereg_range		range;
 	struct prereg_owner		*owner;
 	unsigned int			users;
 	enum prereg_region_state	state;
@@ -273,12 +272,12 @@ struct prereg_window {
 
 /**
  * struct prereg_registration - a container's use of a region
- * @node: in container->registrations, same range as the region's
+ * @range: in container->registrations, same as the region's
  * @region: holds one user
  * @mappings: mappings of this container into the region
  */
 struct prereg_registration {
-	struct interval_tree_node	node;
+	struct prereg_range		range;
 	struct prereg_region		*region;
 	unsigned long			mappings;
 };
@@ -292,8 +291,8 @@ struct prereg_registration {
  * @owner: whose memory it maps, or NULL; holds one notifier reference
  * @owner_mm: its mm, only to be compared; may be read without @lock
  * @owner_entry: in owner->containers, under owner->lock
- * @registrations: prereg_registration.node by user address
- * @mappings: prereg_mapping.node by IOVA
+ * @registrations: prereg_registration.range by user address
+ * @mappings: prereg_mapping.range by IOVA
  * @nmappings: how many
  * @mapped_bytes: their lengths
  * @cost: what they count, see mappings_max in mapping.c
@@ -311,8 +310,8 @@ struct prereg_container {
 	struct prereg_owner	*owner;
 	struct mm_struct	*owner_mm;
 	struct list_head	owner_entry;
-	struct rb_root_cached	registrations;
-	struct rb_root_cached	mappings;
+	struct rb_root		registrations;
+	struct rb_root		mappings;
 	unsigned long		nmappings;
 	u64			mapped_bytes;
 	u64			cost;
@@ -405,7 +404,7 @@ prereg_container_registration(struct prereg_container *container,
 
 /* All of window.c: container->lock held. */
 
-/* Make the default window. */
+/* Open the default window and no other. */
 void prereg_window_init(struct prereg_container *container);
 
 /* The window that holds iova, or NULL. */
@@ -435,13 +434,13 @@ int prereg_window_remove(struct prereg_container *container, u64 start);
 
 /**
  * struct prereg_mapping - IOVA range -> part of a registered region
- * @node: in container->mappings, first and last IOVA
+ * @range: in container->mappings, IOVAs
  * @registration: what it maps; counted in its @mappings
  * @offset: byte offset in the region
  * @prot: IOMMU_READ, IOMMU_WRITE
  */
 struct prereg_mapping {
-	struct interval_tree_node	node;
+	struct prereg_range		range;
 	struct prereg_registration	*registration;
 	u64				offset;
 	int				prot;

@@ -9,7 +9,9 @@
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 
 #include "prereg.h"
 
@@ -18,8 +20,10 @@
  * off, and a fatal signal is noticed between two batches.
  */
 #define PREREG_PIN_BATCH	512
-/* Regions up to this size need no memory to be pinned. */
+/* Regions up to this size are pinned without memory for a batch. */
 #define PREREG_PIN_ON_STACK	8
+/* Runs a segment has room for at first, while it is filled. */
+#define PREREG_RUNS_MIN		64
 
 static u64 run_pack(unsigned long pfn, u32 start)
 {
@@ -36,63 +40,74 @@ static u32 run_start(u64 run)
 	return run & (PREREG_SEGMENT_PAGES - 1);
 }
 
-static u64 segment_run(const struct prereg_segment *segment, u32 i)
+static const u64 *segment_runs(const struct prereg_segment *segment)
 {
-	return segment->nruns == 1 ? segment->run : segment->runs[i];
+	return segment->nruns == 1 ? &segment->run : segment->runs;
 }
 
 /* Index of the page behind run i. */
 static u32 segment_run_end(const struct prereg_segment *segment, u32 i)
 {
-	return i + 1 < segment->nruns ?
-		run_start(segment_run(segment, i + 1)) : segment->npages;
+	return i + 1 < segment->nruns ? run_start(segment->runs[i + 1]) :
+					segment->npages;
 }
 
-/* Take the pinned pages over into runs. */
-static int segment_fill(struct prereg_segment *segment, struct page **pages,
-			u32 npages)
+static void runs_unpin(const u64 *runs, u32 nruns, u32 npages, bool dirty)
 {
-	u32 i, nruns = 1;
-	u64 *run;
+	u32 i, end;
 
-	for (i = 1; i < npages; i++)
-		if (page_to_pfn(pages[i]) != page_to_pfn(pages[i - 1]) + 1)
-			nruns++;
-
-	if (nruns == 1) {
-		segment->run = run_pack(page_to_pfn(pages[0]), 0);
-	} else {
-		run = kvmalloc_array(nruns, sizeof(*run), GFP_KERNEL_ACCOUNT);
-		if (!run)
-			return -ENOMEM;
-		segment->runs = run;
-		*run++ = run_pack(page_to_pfn(pages[0]), 0);
-		for (i = 1; i < npages; i++)
-			if (page_to_pfn(pages[i]) !=
-			    page_to_pfn(pages[i - 1]) + 1)
-				*run++ = run_pack(page_to_pfn(pages[i]), i);
-	}
-	segment->nruns = nruns;
-	segment->npages = npages;
-	return 0;
-}
-
-static void segment_unpin(struct prereg_segment *segment, bool dirty)
-{
-	u32 i;
-
-	for (i = 0; i < segment->nruns; i++) {
-		u64 run = segment_run(segment, i);
-
-		unpin_user_page_range_dirty_lock(pfn_to_page(run_pfn(run)),
-						 segment_run_end(segment, i) -
-						 run_start(run), dirty);
+	for (i = 0; i < nruns; i++) {
+		end = i + 1 < nruns ? run_start(runs[i + 1]) : npages;
+		unpin_user_page_range_dirty_lock(pfn_to_page(run_pfn(runs[i])),
+						 end - run_start(runs[i]),
+						 dirty);
 		if (i % PREREG_PIN_BATCH == 0)
 			cond_resched();
 	}
-	if (segment->nruns > 1)
-		kvfree(segment->runs);
-	prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)segment->npages);
+	prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)npages);
+}
+
+/**
+ * struct prereg_pinner - a region being pinned, segment by segment
+ * @pages: room for a batch
+ * @batch: how many fit
+ * @runs: of the segment being filled; kept for the next one
+ * @nruns: how many
+ * @max_runs: room for so many
+ * @npages: pages in them, all pinned
+ * @folio_left: pages of the last page's folio that follow it
+ */
+struct prereg_pinner {
+	struct page	**pages;
+	u32		batch;
+	u64		*runs;
+	u32		nruns;
+	u32		max_runs;
+	u32		npages;
+	unsigned long	folio_left;
+};
+
+/* More than a page of runs is not rounded up to a power of two. */
+static u64 *runs_alloc(u32 n, gfp_t gfp)
+{
+	size_t bytes = array_size(n, sizeof(u64));
+
+	return bytes > PAGE_SIZE ? __vmalloc(bytes, gfp) : kmalloc(bytes, gfp);
+}
+
+static int pinner_grow(struct prereg_pinner *pinner)
+{
+	u32 max_runs = max_t(u32, 2 * pinner->max_runs, PREREG_RUNS_MIN);
+	u64 *runs = runs_alloc(max_runs, GFP_KERNEL);
+
+	if (!runs)
+		return -ENOMEM;
+	if (pinner->nruns)
+		memcpy(runs, pinner->runs, pinner->nruns * sizeof(*runs));
+	kvfree(pinner->runs);
+	pinner->runs = runs;
+	pinner->max_runs = max_runs;
+	return 0;
 }
 
 /*
@@ -102,12 +117,65 @@ static void segment_unpin(struct prereg_segment *segment, bool dirty)
  * kernels refuse them too. Anonymous memory, tmpfs and memfd are
  * swap-backed (but for MADV_FREE pages, which are anonymous).
  */
-static bool page_is_pinnable(struct page *page)
+static bool folio_is_pinnable(const struct folio *folio)
 {
-	struct folio *folio = page_folio(page);
+	return folio_test_swapbacked((struct folio *)folio) ||
+	       folio_test_anon((struct folio *)folio) ||
+	       folio_test_hugetlb((struct folio *)folio) || !folio->mapping;
+}
 
-	return folio_test_swapbacked(folio) || folio_test_anon(folio) ||
-	       folio_test_hugetlb(folio) || !folio->mapping;
+/* Take over n pages that were just pinned. On an error, how many were is @npages. */
+static int pinner_take(struct prereg_pinner *pinner, u32 n)
+{
+	struct page *page, *last = NULL;
+	struct folio *folio;
+	u32 i;
+
+	for (i = 0; i < n; i++, pinner->npages++, last = page) {
+		page = pinner->pages[i];
+		/* The rest of a large folio needs no look at its pages. */
+		if (pinner->folio_left && last && page == last + 1) {
+			pinner->folio_left--;
+			continue;
+		}
+
+		folio = page_folio(page);
+		if (!folio_is_pinnable(folio))
+			return -EOPNOTSUPP;
+		pinner->folio_left = folio_nr_pages(folio) - 1 -
+				     folio_page_idx(folio, page);
+		if (pinner->nruns &&
+		    page_to_pfn(page) == run_pfn(pinner->runs[pinner->nruns - 1]) +
+		    pinner->npages - run_start(pinner->runs[pinner->nruns - 1]))
+			continue;
+		if (pinner->nruns == pinner->max_runs && pinner_grow(pinner))
+			return -ENOMEM;
+		pinner->runs[pinner->nruns++] = run_pack(page_to_pfn(page),
+							 pinner->npages);
+	}
+	return 0;
+}
+
+/* The segment is complete: move its runs into it. */
+static int pinner_finish(struct prereg_pinner *pinner,
+			 struct prereg_segment *segment)
+{
+	if (pinner->nruns == 1) {
+		segment->run = pinner->runs[0];
+	} else {
+		u64 *runs = runs_alloc(pinner->nruns, GFP_KERNEL_ACCOUNT);
+
+		if (!runs)
+			return -ENOMEM;
+		memcpy(runs, pinner->runs, pinner->nruns * sizeof(*runs));
+		segment->runs = runs;
+	}
+	segment->nruns = pinner->nruns;
+	segment->npages = pinner->npages;
+	pinner->nruns = 0;
+	pinner->npages = 0;
+	pinner->folio_left = 0;
+	return 0;
 }
 
 /* What pinning may say, see prereg_region_get(). */
@@ -123,47 +191,52 @@ static int pin_error(long ret)
 	}
 }
 
-/* Pin npages at vaddr into pages: all of them or none. */
-static int pin_pages(unsigned long vaddr, struct page **pages, u32 npages)
+/* Pin npages at vaddr as a segment's runs. On an error @pinner has what is pinned. */
+static int pinner_pin(struct prereg_pinner *pinner, unsigned long vaddr,
+		      u32 npages)
 {
-	u32 done = 0, checked = 0;
-	int ret;
+	u32 before;
+	int n, ret;
 
-	while (done < npages) {
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
-			goto unpin;
-		}
-		ret = pin_user_pages_fast(vaddr + ((unsigned long)done << PAGE_SHIFT),
-					  min_t(u32, npages - done,
-						PREREG_PIN_BATCH),
-					  FOLL_WRITE | FOLL_LONGTERM,
-					  pages + done);
-		if (ret <= 0) {
-			ret = pin_error(ret);
-			goto unpin;
-		}
-		for (done += ret; checked < done; checked++) {
-			if (!page_is_pinnable(pages[checked])) {
-				ret = -EOPNOTSUPP;
-				goto unpin;
-			}
+	while (pinner->npages < npages) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		before = pinner->npages;
+		n = pin_user_pages_fast(vaddr + ((unsigned long)before <<
+						 PAGE_SHIFT),
+					min(npages - before, pinner->batch),
+					FOLL_WRITE | FOLL_LONGTERM,
+					pinner->pages);
+		if (n <= 0)
+			return pin_error(n);
+		prereg_stat_add(PREREG_STAT_PINNED_PAGES, n);
+		ret = pinner_take(pinner, n);
+		if (ret) {
+			/* The rest of the batch is in no run. */
+			before = pinner->npages - before;
+			unpin_user_pages(pinner->pages + before, n - before);
+			prereg_stat_add(PREREG_STAT_PINNED_PAGES,
+					-(long)(n - before));
+			return ret;
 		}
 		cond_resched();
 	}
-	prereg_stat_add(PREREG_STAT_PINNED_PAGES, npages);
 	return 0;
-
-unpin:
-	unpin_user_pages(pages, done);
-	return ret;
 }
 
 void prereg_region_unpin(struct prereg_region *region)
 {
-	while (region->nsegments)
-		segment_unpin(&region->segments[--region->nsegments],
-			      region->written);
+	while (region->nsegments) {
+		struct prereg_segment *segment =
+			&region->segments[--region->nsegments];
+
+		/* Lost pages are better than pages that a device may write. */
+		if (!region->stuck)
+			runs_unpin(segment_runs(segment), segment->nruns,
+				   segment->npages, region->written);
+		if (segment->nruns > 1)
+			kvfree(segment->runs);
+	}
 }
 
 static int prereg_region_alloc_segments(struct prereg_region *region)
@@ -182,44 +255,53 @@ static int prereg_region_alloc_segments(struct prereg_region *region)
 
 static int prereg_region_pin(struct prereg_region *region)
 {
-	unsigned long vaddr = region->node.start, left = region->npages;
-	struct page *few[PREREG_PIN_ON_STACK], **pages = few;
-	u32 npages, scratch = min(left, PREREG_SEGMENT_PAGES);
+	unsigned long vaddr = region->range.first, left = region->npages;
+	struct page *few[PREREG_PIN_ON_STACK];
+	u64 few_runs[PREREG_PIN_ON_STACK];
+	struct prereg_pinner pinner = {
+		.pages		= few,
+		.batch		= ARRAY_SIZE(few),
+		.runs		= few_runs,
+		.max_runs	= ARRAY_SIZE(few_runs),
+	};
+	u32 npages;
 	int ret;
 
-	if (scratch > ARRAY_SIZE(few)) {
-		pages = kvmalloc_array(scratch, sizeof(*pages), GFP_KERNEL);
-		if (!pages)
+	if (left > ARRAY_SIZE(few)) {
+		pinner.batch = PREREG_PIN_BATCH;
+		pinner.pages = kmalloc_array(pinner.batch, sizeof(*few),
+					     GFP_KERNEL);
+		if (!pinner.pages)
 			return -ENOMEM;
+		pinner.runs = NULL;
+		pinner.max_runs = 0;
 	}
 
 	do {
 		npages = min(left, PREREG_SEGMENT_PAGES);
-		ret = pin_pages(vaddr, pages, npages);
-		if (ret)
-			goto unpin;
+		ret = pinner_pin(&pinner, vaddr, npages);
 		/* After the first pin, so a range of nothing costs nothing. */
-		if (left > npages && !region->nsegments)
+		if (!ret && left > npages && !region->nsegments)
 			ret = prereg_region_alloc_segments(region);
 		if (!ret)
-			ret = segment_fill(&region->segments[region->nsegments],
-					   pages, npages);
+			ret = pinner_finish(&pinner,
+					    &region->segments[region->nsegments]);
 		if (ret) {
-			unpin_user_pages(pages, npages);
-			prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)npages);
-			goto unpin;
+			/* The segment being filled; nobody wrote it. */
+			runs_unpin(pinner.runs, pinner.nruns, pinner.npages,
+				   false);
+			prereg_region_unpin(region);
+			break;
 		}
 		region->nsegments++;
 		vaddr += (unsigned long)npages << PAGE_SHIFT;
 		left -= npages;
 	} while (left);
-	goto free_pages;
 
-unpin:
-	prereg_region_unpin(region);
-free_pages:
-	if (pages != few)
-		kvfree(pages);
+	if (pinner.pages != few) {
+		kfree(pinner.pages);
+		kvfree(pinner.runs);
+	}
 	return ret;
 }
 
@@ -247,8 +329,8 @@ static struct prereg_region *prereg_region_alloc(struct prereg_owner *owner,
 	if (!region)
 		return NULL;
 
-	region->node.start = vaddr;
-	region->node.last = vaddr + bytes - 1;
+	region->range.first = vaddr;
+	region->range.last = vaddr + bytes - 1;
 	region->npages = bytes >> PAGE_SHIFT;
 	region->users = 1;
 	region->state = PREREG_REGION_PINNING;
@@ -281,7 +363,7 @@ static int prereg_region_populate(struct prereg_region *region)
 
 	mutex_lock(&owner->lock);
 	if (ret) {
-		interval_tree_remove(&region->node, &owner->regions);
+		prereg_range_remove(&region->range, &owner->regions);
 		/* Pairs with prereg_region_state(). */
 		smp_store_release(&region->state, PREREG_REGION_FAILED);
 	} else {
@@ -307,7 +389,7 @@ void prereg_region_put(struct prereg_region *region)
 	last = !--region->users;
 	ready = region->state == PREREG_REGION_READY;
 	if (last && ready)
-		interval_tree_remove(&region->node, &owner->regions);
+		prereg_range_remove(&region->range, &owner->regions);
 	mutex_unlock(&owner->lock);
 	if (!last)
 		goto drop_owner;
@@ -322,12 +404,10 @@ void prereg_region_put(struct prereg_region *region)
 		prereg_stat_add(PREREG_STAT_REGIONS, -1);
 		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 				-(long)prereg_region_footprint(region));
-		/* Lost pages are better than pages that a device may write. */
 		if (region->stuck)
 			pr_err("%lu pages stay pinned: the IOMMU did not let go of them\n",
 			       region->npages);
-		else
-			prereg_region_unpin(region);
+		prereg_region_unpin(region);
 		prereg_owner_uncharge(owner, region->npages);
 	}
 	prereg_region_free(region);
@@ -347,7 +427,7 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 					unsigned long vaddr,
 					unsigned long bytes)
 {
-	struct interval_tree_node *node;
+	struct prereg_range *range;
 	struct prereg_region *region, *new;
 	enum prereg_region_state state;
 	int ret;
@@ -362,10 +442,10 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 
 	for (;;) {
 		mutex_lock(&owner->lock);
-		node = interval_tree_iter_first(&owner->regions, vaddr,
-						vaddr + bytes - 1);
-		if (!node) {
-			interval_tree_insert(&new->node, &owner->regions);
+		range = prereg_range_find(&owner->regions, vaddr,
+					  vaddr + bytes - 1);
+		if (!range) {
+			prereg_range_insert(&new->range, &owner->regions);
 			mutex_unlock(&owner->lock);
 			ret = prereg_region_populate(new);
 			if (!ret)
@@ -373,14 +453,14 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 			prereg_region_put(new);
 			return ERR_PTR(ret);
 		}
-		if (node->start != vaddr || node->last != vaddr + bytes - 1) {
+		if (range->first != vaddr || range->last != vaddr + bytes - 1) {
 			mutex_unlock(&owner->lock);
 			ret = -EINVAL;
 			break;
 		}
 
 		/* Exactly this range: share it, once it is pinned. */
-		region = container_of(node, struct prereg_region, node);
+		region = container_of(range, struct prereg_region, range);
 		region->users++;
 		state = region->state;
 		mutex_unlock(&owner->lock);
@@ -421,7 +501,7 @@ void prereg_cursor_init(struct prereg_cursor *cursor,
 	page %= PREREG_SEGMENT_PAGES;
 	while (high - low > 1) {
 		middle = low + (high - low) / 2;
-		if (run_start(segment_run(segment, middle)) <= page)
+		if (run_start(segment_runs(segment)[middle]) <= page)
 			low = middle;
 		else
 			high = middle;
@@ -436,7 +516,7 @@ u64 prereg_cursor_next(struct prereg_cursor *cursor, u64 max,
 		&cursor->region->segments[cursor->segment];
 	u64 segment_start = (u64)cursor->segment *
 			    (PREREG_SEGMENT_PAGES << PAGE_SHIFT);
-	u64 run = segment_run(segment, cursor->run);
+	u64 run = segment_runs(segment)[cursor->run];
 	u64 start = segment_start + ((u64)run_start(run) << PAGE_SHIFT);
 	u64 end = segment_start +
 		  ((u64)segment_run_end(segment, cursor->run) << PAGE_SHIFT);

@@ -23,6 +23,7 @@ void prereg_window_init(struct prereg_container *container)
 		.last		= PREREG_WINDOW_DEFAULT_BYTES - 1,
 		.page_shift	= PREREG_WINDOW_DEFAULT_SHIFT,
 	};
+	container->windows[1] = (struct prereg_window) {};
 }
 
 struct prereg_window *prereg_window_find(struct prereg_container *container,
