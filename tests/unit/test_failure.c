@@ -420,9 +420,9 @@ static u64 phys_at(void *c, u64 iova)
 	struct prereg_mapping *m = NULL;
 
 	while ((m = prereg_mapping_next(unit_peek(c), m)))
-		if (iova >= m->node.start && iova <= m->node.last)
-			return fake_mm_pfn(self.mm, m->registration->node.start +
-					   m->offset + (iova - m->node.start)) << 3 |
+		if (iova >= m->range.first && iova <= m->range.last)
+			return fake_mm_pfn(self.mm, m->registration->range.first +
+					   m->offset + (iova - m->range.first)) << 3 |
 			       m->prot;
 	return 0;
 }

@@ -71,6 +71,7 @@ static void process_start(int p)
 			.pfn	= frames + (i == 1 ? 0 : FRAMES * p) + 0x2000 * i,
 			.piece	= memories[i].piece,
 			.kind	= i == 1 ? FAKE_SHMEM : FAKE_ANON,
+			.order	= __ffs(memories[i].piece),
 		});
 }
 
@@ -99,7 +100,7 @@ static void check_entry(void *data, const struct fake_iommu_entry *entry)
 static void check_books(const struct model_container *c,
 			struct prereg_container *real)
 {
-	struct interval_tree_node *node;
+	struct prereg_range *range;
 	struct prereg_mapping *m = NULL;
 	unsigned long n = 0;
 	u64 iova, cost;
@@ -117,23 +118,23 @@ static void check_books(const struct model_container *c,
 		EXPECT_EQ(real->windows[i].last - real->windows[i].start,
 			  c->windows[i].bytes - 1);
 	}
-	for (node = interval_tree_iter_first(&real->registrations, 0, ULONG_MAX);
-	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX))
+	for (range = prereg_range_find(&real->registrations, 0, U64_MAX); range;
+	     range = prereg_range_next(range))
 		for (n++, i = 0; i < c->nregistrations; i++)
-			if (c->registrations[i].vaddr == node->start)
-				EXPECT_EQ(node->last, node->start +
+			if (c->registrations[i].vaddr == range->first)
+				EXPECT_EQ(range->last, range->first +
 					  c->registrations[i].bytes - 1);
 	EXPECT_EQ(n, c->nregistrations);
 
 	n = 0;
 	while ((m = prereg_mapping_next(real, m))) {
-		for (iova = m->node.start; iova <= m->node.last; iova += PAGE_SIZE) {
+		for (iova = m->range.first; iova <= m->range.last; iova += PAGE_SIZE) {
 			const struct model_page *page;
 
 			i = model_page_number(iova);
 			page = &c->pages[i < 0 ? 0 : i];
-			if (i < 0 || page->vaddr != m->registration->node.start +
-			    m->offset + (iova - m->node.start) ||
+			if (i < 0 || page->vaddr != m->registration->range.first +
+			    m->offset + (iova - m->range.first) ||
 			    page->prot != m->prot) {
 				shim_fail("the books say something else about IOVA %#llx",
 					  iova);
@@ -232,7 +233,7 @@ static void take_cuts_over(int i)
 	int page;
 
 	while ((m = prereg_mapping_next(real, m))) {
-		page = model_page_number(m->node.start);
+		page = model_page_number(m->range.first);
 		if (page >= 0)
 			model.containers[i].pages[page].cut = true;
 	}

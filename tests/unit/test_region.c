@@ -278,7 +278,7 @@ static void expect_refused(unsigned long vaddr, unsigned long bytes, int error)
 	EXPECT_EQ(fake_pins(), 0);
 	EXPECT_EQ(current->mm->locked_vm, 0);
 	EXPECT_EQ(fake_stat("regions"), 0);
-	EXPECT(RB_EMPTY_ROOT(&owner->regions.rb_root));
+	EXPECT(RB_EMPTY_ROOT(&owner->regions));
 }
 
 static void memory_that_cannot_be_pinned_is_refused_whole(void)
@@ -334,6 +334,30 @@ static void only_memory_of_processes_is_pinned(void)
 	expect_refused(at[FAKE_FILE] + 1000 * PAGE_SIZE, PAGE_SIZE, -EOPNOTSUPP);
 	prereg_region_put(region_get(at[FAKE_FILE], 1000 * PAGE_SIZE));
 	teardown();
+}
+
+/* A large folio, or its end, is looked at once; not what follows it. */
+static void what_follows_a_large_folio_is_looked_at(void)
+{
+	unsigned long first;
+
+	for (first = 0; first < 512; first += 73) {
+		unsigned long pfn, npages = 512 - first;
+
+		setup();
+		pfn = fake_frames(1024, 512);
+		fake_mm_add(current->mm, &(struct fake_vma) {
+			.start = VADDR, .npages = npages, .pfn = pfn + first,
+			.order = 9,
+		});
+		fake_mm_add(current->mm, &(struct fake_vma) {
+			.start = VADDR + (npages << PAGE_SHIFT), .npages = 1,
+			.pfn = pfn + 512, .kind = FAKE_FILE,
+		});
+		prereg_region_put(region_get(VADDR, npages << PAGE_SHIFT));
+		expect_refused(VADDR, (npages + 1) << PAGE_SHIFT, -EOPNOTSUPP);
+		teardown();
+	}
 }
 
 static void the_limit_holds_unless_the_caller_may_exceed_it(void)
@@ -402,6 +426,7 @@ const struct unit_test region_tests[] = {
 	UNIT(pinning_goes_on_where_a_call_pinned_less),
 	UNIT(memory_that_cannot_be_pinned_is_refused_whole),
 	UNIT(only_memory_of_processes_is_pinned),
+	UNIT(what_follows_a_large_folio_is_looked_at),
 	UNIT(the_limit_holds_unless_the_caller_may_exceed_it),
 	UNIT(overlapping_regions_of_an_owner_are_refused),
 	UNIT(a_kill_in_the_middle_of_pinning_gives_all_back),

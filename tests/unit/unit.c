@@ -116,6 +116,7 @@ static void memory(unsigned long vaddr, unsigned long bytes,
 		.npages	= npages,
 		.pfn	= fake_frames(npages, align >> PAGE_SHIFT),
 		.piece	= piece >> PAGE_SHIFT,
+		.order	= min(ilog2(align >> PAGE_SHIFT), 9),
 	});
 }
 
@@ -350,8 +351,8 @@ static unsigned long mapping_pfn(const struct prereg_mapping *mapping, u64 iova)
 {
 	const struct prereg_region *region = mapping->registration->region;
 
-	return fake_mm_pfn(region->owner->mm, region->node.start +
-			   mapping->offset + (iova - mapping->node.start));
+	return fake_mm_pfn(region->owner->mm, region->range.first +
+			   mapping->offset + (iova - mapping->range.first));
 }
 
 static void check_entry(const struct prereg_mapping *mapping,
@@ -359,8 +360,8 @@ static void check_entry(const struct prereg_mapping *mapping,
 {
 	u64 done;
 
-	EXPECT(entry->iova >= mapping->node.start &&
-	       entry->iova + entry->bytes - 1 <= mapping->node.last);
+	EXPECT(entry->iova >= mapping->range.first &&
+	       entry->iova + entry->bytes - 1 <= mapping->range.last);
 	EXPECT_EQ(entry->prot, mapping->prot | IOMMU_CACHE);
 	for (done = 0; done < entry->bytes; done += PAGE_SIZE)
 		if (PHYS_PFN(entry->phys + done) !=
@@ -378,7 +379,7 @@ static void check_domain(struct prereg_container *c, struct iommu_domain *domain
 	u64 bytes = 0, iova;
 
 	while ((mapping = prereg_mapping_next(c, mapping))) {
-		for (iova = mapping->node.start; iova <= mapping->node.last;
+		for (iova = mapping->range.first; iova <= mapping->range.last;
 		     iova = entry.iova + entry.bytes) {
 			if (!fake_iommu_lookup(domain, iova, &entry)) {
 				shim_fail("IOVA %#llx is mapped only in the books",
@@ -387,7 +388,7 @@ static void check_domain(struct prereg_container *c, struct iommu_domain *domain
 			}
 			check_entry(mapping, &entry);
 		}
-		bytes += mapping->node.last - mapping->node.start + 1;
+		bytes += mapping->range.last - mapping->range.first + 1;
 	}
 	EXPECT_EQ(fake_iommu_bytes(domain), bytes);
 }
@@ -442,7 +443,7 @@ static void stretch_entry(void *s, const struct fake_iommu_entry *entry)
 static void snapshot_container(FILE *out, const struct book *book)
 {
 	struct prereg_container *c = unit_peek(book->container);
-	struct interval_tree_node *node;
+	struct prereg_range *range;
 	struct stretch s = { .out = out };
 	struct prereg_mapping *m = NULL;
 	int i;
@@ -455,15 +456,15 @@ static void snapshot_container(FILE *out, const struct book *book)
 			fprintf(out, " window %#llx-%#llx shift %u\n",
 				c->windows[i].start, c->windows[i].last,
 				c->windows[i].page_shift);
-	for (node = interval_tree_iter_first(&c->registrations, 0, ULONG_MAX);
-	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX))
-		fprintf(out, " registration %#lx-%#lx\n", node->start,
-			node->last);
+	for (range = prereg_range_find(&c->registrations, 0, U64_MAX); range;
+	     range = prereg_range_next(range))
+		fprintf(out, " registration %#llx-%#llx\n", range->first,
+			range->last);
 	fprintf(out, " books\n");
 	while ((m = prereg_mapping_next(c, m))) {
 		u64 iova;
 
-		for (iova = m->node.start; iova <= m->node.last; iova += PAGE_SIZE)
+		for (iova = m->range.first; iova <= m->range.last; iova += PAGE_SIZE)
 			stretch_add(&s, iova, PAGE_SIZE,
 				    PFN_PHYS(mapping_pfn(m, iova)), m->prot);
 	}

@@ -99,6 +99,7 @@ struct fake_vma {
 	bool		readonly;
 	bool		fs_dax;
 	enum fake_kind	kind;
+	unsigned int	order;	/* of its folios, at most 9 */
 };
 
 #define FAKE_VMAS	24

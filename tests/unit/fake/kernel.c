@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Faults, allocation, locks, interval trees, log: see shim/kernel.h. */
+/* Faults, allocation, locks, trees, log: see shim/kernel.h. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -142,10 +142,11 @@ void *kzalloc(size_t bytes, gfp_t gfp)
 
 void kfree(const void *ptr)
 {
-	union alloc_header *header = (union alloc_header *)ptr - 1;
+	union alloc_header *header;
 
 	if (!ptr)
 		return;
+	header = (union alloc_header *)ptr - 1;
 	alloc_bytes -= header->bytes;
 	alloc_live--;
 	free(header);
@@ -319,56 +320,65 @@ void fake_work_run(void)
 	current = before;
 }
 
-/* ---- interval trees -------------------------------------------------------- */
+/* ---- trees ----------------------------------------------------------------- */
 
-void interval_tree_insert(struct interval_tree_node *node,
-			  struct rb_root_cached *root)
+struct rb_node *rb_next(const struct rb_node *node)
 {
-	struct interval_tree_node **link = &root->rb_root.first;
+	const struct rb_node *child;
 
-	if (node->start > node->last)
-		shim_fail("an empty interval is inserted");
-	for (; *link && (*link)->start <= node->start; link = &(*link)->next)
-		if (*link == node)
-			shim_fail("an interval is inserted twice");
-	node->next = *link;
-	*link = node;
+	if (node->rb_right) {
+		node = node->rb_right;
+		while (node->rb_left)
+			node = node->rb_left;
+		return (struct rb_node *)node;
+	}
+	do {
+		child = node;
+		node = node->parent;
+	} while (node && child == node->rb_right);
+	return (struct rb_node *)node;
 }
 
-void interval_tree_remove(struct interval_tree_node *node,
-			  struct rb_root_cached *root)
+static void rb_replace(struct rb_node *node, struct rb_node *by,
+		       struct rb_root *root)
 {
-	struct interval_tree_node **link = &root->rb_root.first;
+	struct rb_node *parent = node->parent;
 
-	while (*link && *link != node)
-		link = &(*link)->next;
-	if (*link)
-		*link = node->next;
+	if (by)
+		by->parent = parent;
+	if (!parent)
+		root->rb_node = by;
+	else if (parent->rb_left == node)
+		parent->rb_left = by;
 	else
-		shim_fail("an interval is removed that is not in the tree");
+		parent->rb_right = by;
 }
 
-static struct interval_tree_node *interval_from(struct interval_tree_node *node,
-						unsigned long start,
-						unsigned long last)
+void rb_erase(struct rb_node *node, struct rb_root *root)
 {
-	while (node && node->last < start)
-		node = node->next;
-	return node && node->start <= last ? node : NULL;
-}
+	const struct rb_node *top = node;
+	struct rb_node *next;
 
-struct interval_tree_node *
-interval_tree_iter_first(struct rb_root_cached *root, unsigned long start,
-			 unsigned long last)
-{
-	return interval_from(root->rb_root.first, start, last);
-}
+	while (top->parent)
+		top = top->parent;
+	if (top != root->rb_node)
+		shim_fail("a node is erased that is not in the tree");
 
-struct interval_tree_node *
-interval_tree_iter_next(struct interval_tree_node *node, unsigned long start,
-			unsigned long last)
-{
-	return interval_from(node->next, start, last);
+	if (!node->rb_left) {
+		rb_replace(node, node->rb_right, root);
+	} else if (!node->rb_right) {
+		rb_replace(node, node->rb_left, root);
+	} else {
+		next = rb_next(node);
+		rb_replace(next, next->rb_right, root);
+		next->rb_left = node->rb_left;
+		next->rb_right = node->rb_right;
+		next->rb_left->parent = next;
+		if (next->rb_right)
+			next->rb_right->parent = next;
+		rb_replace(node, next, root);
+	}
+	*node = (struct rb_node) { .parent = node };	/* its own: in no tree */
 }
 
 /* ---- debugfs --------------------------------------------------------------- */

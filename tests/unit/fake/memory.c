@@ -13,7 +13,8 @@ struct frame {
 	u32	reach;
 	bool	written;
 	bool	dirtied;
-	u8	kind;	/* enum fake_kind, of small ones */
+	u8	kind;	/* enum fake_kind; of small ones */
+	u8	order;	/* of its folio; of small ones */
 };
 
 #define FRAMES	(FAKE_BULK_PFN + (FAKE_END_PFN - FAKE_BULK_PFN) / FAKE_BULK_PAGES)
@@ -421,8 +422,10 @@ int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
 			break;
 		pfn = vma_pfn(vma, start);
 		pages[i] = pfn_to_page(pfn);
-		if (vma->kind)
+		if (pfn < FAKE_BULK_PFN) {
 			frame_of(pfn)->kind = vma->kind;
+			frame_of(pfn)->order = vma->order;
+		}
 		if (pfn != run + run_pages) {
 			frames_pin(run, run_pages);
 			run = pfn;
@@ -438,7 +441,7 @@ int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
 
 struct folio *page_folio(struct page *page)
 {
-	static struct folio folios[FAKE_KINDS] = {
+	static const struct folio kinds[FAKE_KINDS] = {
 		[FAKE_ANON]	= { true, true, false, &frames },
 		[FAKE_LAZYFREE]	= { false, true, false, &frames },
 		[FAKE_SHMEM]	= { true, false, false, &frames },
@@ -446,9 +449,14 @@ struct folio *page_folio(struct page *page)
 		[FAKE_DRIVER]	= { false, false, false, NULL },
 		[FAKE_FILE]	= { false, false, false, &frames },
 	};
+	static struct folio folio;
 	unsigned long pfn = page_to_pfn(page);
+	bool bulk = pfn >= FAKE_BULK_PFN;
 
-	return &folios[pfn < FAKE_BULK_PFN ? frame_of(pfn)->kind : FAKE_ANON];
+	folio = kinds[bulk ? FAKE_ANON : frame_of(pfn)->kind];
+	folio.npages = bulk ? FAKE_BULK_PAGES : BIT(frame_of(pfn)->order);
+	folio.pfn = round_down(pfn, folio.npages);
+	return &folio;
 }
 
 /* 1 TiB, a multiple of what decides the default of mappings_max. */

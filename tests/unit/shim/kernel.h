@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -260,35 +261,35 @@ static inline bool list_is_singular(const struct list_head *head)
 	     &pos->member != (head);					\
 	     pos = n, n = list_entry(n->member.next, typeof(*n), member))
 
-/* ---- interval trees: a list in ascending order serves here -------------- */
+/* ---- trees: without the balance, which nobody can see ------------------------ */
 
-struct interval_tree_node {
-	struct interval_tree_node	*next;
-	unsigned long			start;
-	unsigned long			last;
+struct rb_node {
+	struct rb_node	*parent, *rb_left, *rb_right;
 };
 
 struct rb_root {
-	struct interval_tree_node	*first;
+	struct rb_node	*rb_node;
 };
 
-struct rb_root_cached {
-	struct rb_root			rb_root;
-};
+#define RB_ROOT				((struct rb_root) { NULL })
+#define RB_EMPTY_ROOT(root)		(!(root)->rb_node)
+#define rb_entry(ptr, type, member)	container_of(ptr, type, member)
+#define rb_entry_safe(ptr, type, member)				\
+({									\
+	typeof(ptr) __ptr = (ptr);					\
+	__ptr ? rb_entry(__ptr, type, member) : NULL;			\
+})
 
-#define RB_ROOT_CACHED		((struct rb_root_cached) { { NULL } })
-#define RB_EMPTY_ROOT(root)	(!(root)->first)
+static inline void rb_link_node(struct rb_node *node, struct rb_node *parent,
+				struct rb_node **link)
+{
+	*node = (struct rb_node) { .parent = parent };
+	*link = node;
+}
 
-void interval_tree_insert(struct interval_tree_node *node,
-			  struct rb_root_cached *root);
-void interval_tree_remove(struct interval_tree_node *node,
-			  struct rb_root_cached *root);
-struct interval_tree_node *
-interval_tree_iter_first(struct rb_root_cached *root, unsigned long start,
-			 unsigned long last);
-struct interval_tree_node *
-interval_tree_iter_next(struct interval_tree_node *node, unsigned long start,
-			unsigned long last);
+#define rb_insert_color(node, root)	((void)(node), (void)(root))
+struct rb_node *rb_next(const struct rb_node *node);
+void rb_erase(struct rb_node *node, struct rb_root *root);
 
 /* ---- counters, references ------------------------------------------------ */
 
@@ -475,14 +476,23 @@ static inline void *kvcalloc(size_t n, size_t bytes, gfp_t gfp)
 	return check_mul_overflow(n, bytes, &bytes) ? NULL : kzalloc(bytes, gfp);
 }
 
-#define kvmalloc_array	kmalloc_array
-#define kvfree		kfree
+#define kvmalloc_array		kmalloc_array
+#define kvfree			kfree
+#define __vmalloc(bytes, gfp)	kmalloc(bytes, gfp)
+
+static inline size_t array_size(size_t n, size_t bytes)
+{
+	return check_mul_overflow(n, bytes, &bytes) ? SIZE_MAX : bytes;
+}
 
 struct kmem_cache {
 	size_t	bytes;
 	long	objects;
 };
 
+/* Objects come as somebody left them, so nobody may count on the constructor. */
+#define kmem_cache_create(name, bytes, align, flags, constructor)	\
+	shim_kmem_cache_create((bytes) + 0 * sizeof((constructor) == NULL))
 #define KMEM_CACHE(type, flags)	shim_kmem_cache_create(sizeof(struct type))
 struct kmem_cache *shim_kmem_cache_create(size_t bytes);
 void kmem_cache_destroy(struct kmem_cache *cache);

@@ -27,12 +27,15 @@ static inline struct page *pfn_to_page(unsigned long pfn)
 
 /* What a page belongs to. */
 struct folio {
-	bool	swapbacked;
-	bool	anon;
-	bool	hugetlb;
-	void	*mapping;
+	bool		swapbacked;
+	bool		anon;
+	bool		hugetlb;
+	void		*mapping;
+	unsigned long	pfn;	/* its first page */
+	unsigned long	npages;
 };
 
+/* Valid until the next call. */
 struct folio *page_folio(struct page *page);
 
 static inline bool folio_test_swapbacked(const struct folio *folio)
@@ -43,6 +46,17 @@ static inline bool folio_test_swapbacked(const struct folio *folio)
 static inline bool folio_test_anon(const struct folio *folio)
 {
 	return folio->anon;
+}
+
+static inline unsigned long folio_nr_pages(const struct folio *folio)
+{
+	return folio->npages;
+}
+
+static inline unsigned long folio_page_idx(const struct folio *folio,
+					   struct page *page)
+{
+	return page_to_pfn(page) - folio->pfn;
 }
 
 static inline bool folio_test_hugetlb(const struct folio *folio)
