@@ -231,6 +231,7 @@ void prereg_container_disown(struct prereg_container *container)
 				    &container->registrations);
 		prereg_registration_free(registration);
 	}
+	prereg_owner_pay(owner);
 
 	mutex_lock(&owner->lock);
 	list_del(&container->owner_entry);
@@ -289,7 +290,7 @@ int prereg_container_register(unsigned long id, unsigned long vaddr,
 	region = prereg_region_get(owner, vaddr, bytes);
 	if (IS_ERR(region)) {
 		ret = PTR_ERR(region);
-		goto put_owner;
+		goto pay_owner;
 	}
 
 	/* Others ran since: the container may be gone, owned, or have it now. */
@@ -318,7 +319,8 @@ int prereg_container_register(unsigned long id, unsigned long vaddr,
 
 put_region:
 	prereg_region_put(region);
-put_owner:
+pay_owner:
+	prereg_owner_pay(owner);
 	prereg_owner_put(owner);
 free_registration:
 	kfree(registration);
@@ -331,32 +333,38 @@ int prereg_container_unregister(unsigned long id, unsigned long vaddr,
 	unsigned long last = vaddr + bytes - 1;
 	struct prereg_registration *registration;
 	struct prereg_container *container;
+	struct prereg_owner *owner;
 	int ret = 0;
 
 	container = prereg_container_lock(id);
 	if (IS_ERR(container))
 		return PTR_ERR(container);
 
+	owner = container->owner;
 	registration = prereg_registration_first(container, vaddr, last);
-	if (!container->owner)
+	if (!owner)
 		ret = -EPERM;
 	else if (!registration || registration->range.first != vaddr ||
 		 registration->range.last != last)
 		ret = -ENOENT;
 	else if (registration->mappings)
 		ret = -EBUSY;
-	else
-		prereg_range_remove(&registration->range,
-				    &container->registrations);
-	prereg_container_unlock(container);
-	if (ret)
+	if (ret) {
+		prereg_container_unlock(container);
 		return ret;
+	}
+	prereg_range_remove(&registration->range, &container->registrations);
+	/* A tear-down of the container may put it once the lock is dropped. */
+	prereg_owner_hold(owner);
+	prereg_container_unlock(container);
 
 	/*
 	 * Unpinned without the lock: other threads go on mapping. No release()
 	 * can miss it, we hold mm_users; no tear-down sees the registration.
 	 */
 	prereg_registration_free(registration);
+	prereg_owner_pay(owner);
+	prereg_owner_drop(owner);
 	return 0;
 }
 

@@ -89,15 +89,17 @@ mapping_first(struct prereg_container *container, u64 first, u64 last)
 	return container_of(range, struct prereg_mapping, range);
 }
 
-/* Enter a mapping in the tree; its hardware entries exist. */
-static void mapping_insert(struct prereg_container *container,
+/* Enter a mapping in the tree; false with nothing done: it overlaps one there. */
+static bool mapping_insert(struct prereg_container *container,
 			   struct prereg_mapping *mapping)
 {
-	prereg_range_insert(&mapping->range, &container->mappings);
+	if (!prereg_range_insert(&mapping->range, &container->mappings))
+		return false;
 	mapping->registration->mappings++;
 	container->nmappings++;
 	container->mapped_bytes += mapping_bytes(mapping);
 	container->cost += mapping_cost(mapping_bytes(mapping));
+	return true;
 }
 
 static void mapping_remove(struct prereg_container *container,
@@ -409,11 +411,12 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 	mapping->offset = vaddr - registration->range.first;
 	mapping->prot = prot;
 
-	if (mapping_first(container, iova, last)) {
+	if (!mapping_insert(container, mapping)) {
 		ret = mapping_cut_out(container, iova, last);
 		if (ret)
 			goto free_mapping;
 		mapping_revoke(container, iova, last, &old);
+		mapping_insert(container, mapping);
 	}
 
 	if (prot & IOMMU_WRITE)
@@ -421,12 +424,12 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 	ret = mapping_enter(container, mapping, iova, last, true);
 	if (ret)
 		goto restore;
-	mapping_insert(container, mapping);
 	while ((replaced = mapping_pop(&old)))
 		kmem_cache_free(prereg_mapping_cache, replaced);
 	return 0;
 
 restore:
+	mapping_remove(container, mapping);
 	mapping_restore(container, &old);
 free_mapping:
 	kmem_cache_free(prereg_mapping_cache, mapping);

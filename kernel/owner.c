@@ -227,12 +227,11 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
  * VFIO's locks, never waits for a living stranger's lock (a page fault may hold
  * it for as long as a FUSE server likes): then a work item does, or release().
  */
-void prereg_owner_uncharge(struct prereg_owner *owner, unsigned long npages)
+void prereg_owner_pay(struct prereg_owner *owner)
 {
 	bool stranger = current->mm != owner->mm &&
 			atomic_read(&owner->mm->mm_users);
 
-	atomic_long_add(npages, &owner->debt);
 	if (prereg_owner_settle(owner, !stranger))
 		return;
 	prereg_owner_hold(owner);

@@ -117,11 +117,18 @@ void prereg_owners_wait(void);
  */
 int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages);
 
+/* The reverse, in two steps: note pages to be returned, from any context ... */
+static inline void prereg_owner_owe(struct prereg_owner *owner,
+				    unsigned long npages)
+{
+	atomic_long_add(npages, &owner->debt);
+}
+
 /*
- * The reverse; from any task, also after the mm's death. Cannot fail. Done on
- * return, but for a living mm and another process: then it is done soon.
+ * ... and return them; from any task, also after the mm's death. Cannot fail. Done
+ * on return, but for a living mm and another process: then it is done soon.
  */
-void prereg_owner_uncharge(struct prereg_owner *owner, unsigned long npages);
+void prereg_owner_pay(struct prereg_owner *owner);
 
 /* ---- region.c --------------------------------------------------------- */
 
@@ -206,9 +213,10 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 					unsigned long bytes);
 
 /**
- * prereg_region_put - drop one user; the last one unpins and uncharges
+ * prereg_region_put - drop one user; the last one unpins, and owes the charge
  *
- * The caller has revoked and flushed every mapping that it made of the region.
+ * The caller has revoked and flushed every mapping that it made of the region,
+ * and calls prereg_owner_pay() later.
  * Context: sleeps; may be called with container->lock held, also from release().
  * Cannot fail, allocates nothing.
  */

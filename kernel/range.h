@@ -55,20 +55,27 @@ prereg_range_next(const struct prereg_range *range)
 	return rb_entry_safe(rb_next(&range->rb), struct prereg_range, rb);
 }
 
-/* Overlaps nothing in the tree. */
-static inline void prereg_range_insert(struct prereg_range *range,
+/* Return: true; false with nothing done: it overlaps a range in the tree. */
+static inline bool prereg_range_insert(struct prereg_range *range,
 				       struct rb_root *root)
 {
 	struct rb_node **link = &root->rb_node, *parent = NULL;
 
 	while (*link) {
+		struct prereg_range *there =
+			rb_entry(*link, struct prereg_range, rb);
+
 		parent = *link;
-		link = range->first <
-			rb_entry(parent, struct prereg_range, rb)->first ?
-			&parent->rb_left : &parent->rb_right;
+		if (range->last < there->first)
+			link = &parent->rb_left;
+		else if (range->first > there->last)
+			link = &parent->rb_right;
+		else
+			return false;
 	}
 	rb_link_node(&range->rb, parent, link);
 	rb_insert_color(&range->rb, root);
+	return true;
 }
 
 static inline void prereg_range_remove(struct prereg_range *range,

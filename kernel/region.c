@@ -357,8 +357,10 @@ static int prereg_region_populate(struct prereg_region *region)
 	ret = prereg_owner_charge(owner, region->npages);
 	if (!ret) {
 		ret = prereg_region_pin(region);
-		if (ret)
-			prereg_owner_uncharge(owner, region->npages);
+		if (ret) {
+			prereg_owner_owe(owner, region->npages);
+			prereg_owner_pay(owner);
+		}
 	}
 
 	mutex_lock(&owner->lock);
@@ -408,7 +410,7 @@ void prereg_region_put(struct prereg_region *region)
 			pr_err("%lu pages stay pinned: the IOMMU did not let go of them\n",
 			       region->npages);
 		prereg_region_unpin(region);
-		prereg_owner_uncharge(owner, region->npages);
+		prereg_owner_owe(owner, region->npages);
 	}
 	prereg_region_free(region);
 drop_owner:
