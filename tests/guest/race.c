@@ -28,7 +28,7 @@
 #include "tap.h"
 
 static long rounds = 60;
-static long seconds = 14;
+static long seconds = 11;
 static long seed;
 
 /* What an actor picks from, besides the calls: more bits behind CALL_*. */
@@ -459,7 +459,7 @@ int main(int argc, char **argv)
 	};
 	static const struct suite_option options[] = {
 		{ .name = "--rounds", .number = &rounds, .help = "of each test (60)" },
-		{ .name = "--seconds", .number = &seconds, .help = "at most, for each test (14)" },
+		{ .name = "--seconds", .number = &seconds, .help = "at most, for each test (11)" },
 		{ .name = "--seed", .number = &seed, .help = "chooses as it did then" },
 	};
 	const struct suite suite = {
