@@ -15,7 +15,7 @@ u64 unit_seed;
 unsigned long unit_steps = 100000;
 
 static const struct unit_test *const lists[] = {
-	region_tests, share_tests, window_tests, mapping_tests, domain_tests,
+	range_tests, region_tests, share_tests, window_tests, mapping_tests, domain_tests,
 	container_tests, failure_tests, model_tests,
 };
 

@@ -30,6 +30,13 @@ static struct prereg_region *region_get(unsigned long vaddr, unsigned long bytes
 	return region;
 }
 
+/* As whoever unregisters does it. */
+static void region_put(struct prereg_region *region)
+{
+	prereg_region_put(region);
+	prereg_owner_pay(owner);
+}
+
 /*
  * A region of all of [VADDR, VADDR + bytes). Its bookkeeping as the module puts
  * it, which must be what it really allocated.
@@ -45,7 +52,7 @@ static size_t footprint(unsigned long bytes)
 	EXPECT_EQ(fake_stat("bookkeeping_bytes"), used);
 	EXPECT_EQ(fake_stat("pinned_pages"), bytes >> PAGE_SHIFT);
 	EXPECT_EQ(fake_stat("charged_pages"), bytes >> PAGE_SHIFT);
-	prereg_region_put(region);
+	region_put(region);
 	EXPECT_EQ(fake_alloc_bytes(), before);
 	return footprint;
 }
@@ -168,7 +175,7 @@ static void the_cursor_finds_every_page(void)
 			break;
 	}
 	EXPECT(cursor_agrees(region, 0, total, U64_MAX));
-	prereg_region_put(region);
+	region_put(region);
 	teardown();
 }
 
@@ -191,7 +198,7 @@ static void a_stretch_ends_only_where_memory_or_a_segment_does(void)
 		  SEGMENT_BYTES - 3 * PAGE_SIZE);
 	EXPECT_EQ(prereg_cursor_next(&cursor, U64_MAX, &phys), 5 * PAGE_SIZE);
 	EXPECT_EQ(phys, naive_phys(2 * SEGMENT_BYTES));
-	prereg_region_put(region);
+	region_put(region);
 	teardown();
 }
 
@@ -227,7 +234,7 @@ static void a_block_is_aligned_and_in_one_piece(void)
 		}
 	}
 	EXPECT(blocks);	/* or the memory was too scattered to say anything */
-	prereg_region_put(region);
+	region_put(region);
 	teardown();
 
 	/* Over the end of a segment; page 4 of aligned memory is its first. */
@@ -241,7 +248,7 @@ static void a_block_is_aligned_and_in_one_piece(void)
 				       8 * PAGE_SIZE));
 	EXPECT(prereg_region_is_block(region, 0, 4 * PAGE_SIZE));
 	EXPECT(!prereg_region_is_block(region, 0, 8 * PAGE_SIZE));
-	prereg_region_put(region);
+	region_put(region);
 	teardown();
 }
 
@@ -255,7 +262,7 @@ static void pinning_goes_on_where_a_call_pinned_less(void)
 	calls = fake_pin_calls;
 	region = region_get(VADDR, 1024 * PAGE_SIZE);
 	EXPECT_EQ(fake_pin_calls - calls, 2);	/* in batches */
-	prereg_region_put(region);
+	region_put(region);
 
 	fake_fault_arm(FAKE_FAULT_PIN_SHORT, 2, false);
 	calls = fake_pin_calls;
@@ -264,7 +271,7 @@ static void pinning_goes_on_where_a_call_pinned_less(void)
 	EXPECT_EQ(fake_pin_calls - calls, 3);
 	EXPECT_EQ(fake_pins(), 1024);
 	EXPECT_EQ(prereg_region_footprint(region), sizeof(*region));
-	prereg_region_put(region);
+	region_put(region);
 	teardown();
 }
 
@@ -327,12 +334,12 @@ static void only_memory_of_processes_is_pinned(void)
 		});
 		if (kind == FAKE_FILE)
 			continue;
-		prereg_region_put(region_get(at[kind], 2000 * PAGE_SIZE));
+		region_put(region_get(at[kind], 2000 * PAGE_SIZE));
 	}
 	expect_refused(at[FAKE_FILE], 2000 * PAGE_SIZE, -EOPNOTSUPP);
 	expect_refused(at[FAKE_FILE], 1001 * PAGE_SIZE, -EOPNOTSUPP);
 	expect_refused(at[FAKE_FILE] + 1000 * PAGE_SIZE, PAGE_SIZE, -EOPNOTSUPP);
-	prereg_region_put(region_get(at[FAKE_FILE], 1000 * PAGE_SIZE));
+	region_put(region_get(at[FAKE_FILE], 1000 * PAGE_SIZE));
 	teardown();
 }
 
@@ -354,7 +361,7 @@ static void what_follows_a_large_folio_is_looked_at(void)
 			.start = VADDR + (npages << PAGE_SHIFT), .npages = 1,
 			.pfn = pfn + 512, .kind = FAKE_FILE,
 		});
-		prereg_region_put(region_get(VADDR, npages << PAGE_SHIFT));
+		region_put(region_get(VADDR, npages << PAGE_SHIFT));
 		expect_refused(VADDR, (npages + 1) << PAGE_SHIFT, -EOPNOTSUPP);
 		teardown();
 	}
@@ -371,9 +378,9 @@ static void the_limit_holds_unless_the_caller_may_exceed_it(void)
 	region = region_get(VADDR, 16 * PAGE_SIZE);
 	EXPECT(PTR_ERR(prereg_region_get(owner, VADDR + 16 * PAGE_SIZE,
 					 PAGE_SIZE)) == -ENOMEM);
-	prereg_region_put(region);
+	region_put(region);
 	current->cap_ipc_lock = true;
-	prereg_region_put(region_get(VADDR, 32 * PAGE_SIZE));
+	region_put(region_get(VADDR, 32 * PAGE_SIZE));
 	teardown();
 }
 
@@ -394,9 +401,9 @@ static void overlapping_regions_of_an_owner_are_refused(void)
 	before = region_get(VADDR - PAGE_SIZE, PAGE_SIZE);
 	behind = region_get(VADDR + 8 * PAGE_SIZE, PAGE_SIZE);
 	EXPECT_EQ(fake_pins(), 10);
-	prereg_region_put(region);
-	prereg_region_put(before);
-	prereg_region_put(behind);
+	region_put(region);
+	region_put(before);
+	region_put(behind);
 	teardown();
 }
 

@@ -21,7 +21,7 @@ struct unit_test {
 /* A function's name tells what it proves. */
 #define UNIT(fn)	{ #fn, fn }
 
-extern const struct unit_test region_tests[], share_tests[], window_tests[],
+extern const struct unit_test range_tests[], region_tests[], share_tests[], window_tests[],
 	mapping_tests[], domain_tests[], container_tests[], failure_tests[],
 	model_tests[];
 
