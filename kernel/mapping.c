@@ -261,18 +261,18 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 
 	/* [first, last] is lost; keep what is left and right of it. */
 	mapping_lost(first, last);
+	if (start < first) {
+		mapping_resize(container, mapping, start, first - 1);
+	} else {
+		mapping_remove(container, mapping);
+		kmem_cache_free(prereg_mapping_cache, mapping);
+	}
 	if (last < end) {
 		tail->offset += last + 1 - start;
 		tail->range.first = last + 1;
 		mapping_insert(container, tail);
 	} else {
 		kmem_cache_free(prereg_mapping_cache, tail);
-	}
-	if (start < first) {
-		mapping_resize(container, mapping, start, first - 1);
-	} else {
-		mapping_remove(container, mapping);
-		kmem_cache_free(prereg_mapping_cache, mapping);
 	}
 	return -ENOMEM;
 }
