@@ -120,7 +120,7 @@ static void mapping_resize(struct prereg_container *container,
 	mapping->offset += first - mapping->range.first;
 	mapping->range.first = first;
 	mapping->range.last = last;
-	mapping_insert(container, mapping);
+	WARN_ON(!mapping_insert(container, mapping));
 }
 
 static int mapping_enter(struct prereg_container *container,
@@ -255,7 +255,7 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 		mapping_resize(container, mapping, start, cut - 1);
 		tail->offset += cut - start;
 		tail->range.first = cut;
-		mapping_insert(container, tail);
+		WARN_ON(!mapping_insert(container, tail));
 		return 0;
 	}
 
@@ -270,7 +270,7 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	if (last < end) {
 		tail->offset += last + 1 - start;
 		tail->range.first = last + 1;
-		mapping_insert(container, tail);
+		WARN_ON(!mapping_insert(container, tail));
 	} else {
 		kmem_cache_free(prereg_mapping_cache, tail);
 	}
@@ -378,7 +378,7 @@ static void mapping_restore(struct prereg_container *container,
 			mapping_lost(mapping->range.first, mapping->range.last);
 			kmem_cache_free(prereg_mapping_cache, mapping);
 		} else {
-			mapping_insert(container, mapping);
+			WARN_ON(!mapping_insert(container, mapping));
 		}
 	}
 }
@@ -416,7 +416,7 @@ int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
 		if (ret)
 			goto free_mapping;
 		mapping_revoke(container, iova, last, &old);
-		mapping_insert(container, mapping);
+		WARN_ON(!mapping_insert(container, mapping));
 	}
 
 	if (prot & IOMMU_WRITE)
