@@ -137,7 +137,9 @@ void test_register_not_memory(void)
 		return;
 	api_unchanged(spapr_register(a.fd, (void *)a.rig.edu.bar, PAGE), -EFAULT, "a device's BAR");
 	fd = open("/dev/mem", O_RDWR);
-	if (tap_expect(fd >= 0, "open /dev/mem: %s", tap_ret_name(-errno))) {
+	if (fd < 0 && errno == ENOENT) {
+		tap_diag("this kernel has no /dev/mem: left out");
+	} else if (tap_expect(fd >= 0, "open /dev/mem: %s", tap_ret_name(-errno))) {
 		/* The VGA window: no RAM, and STRICT_DEVMEM lets it be mapped. */
 		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0xa0000);
 		if (p == MAP_FAILED)

@@ -44,9 +44,17 @@ int proc_start(struct proc *proc, int (*fn)(int sock, void *arg), void *arg)
 	return 0;
 }
 
+uint64_t proc_limit_ms(unsigned int ms)
+{
+	const char *slow = getenv("GUEST_SLOW");
+	const int factor = slow ? atoi(slow) : 1;
+
+	return (uint64_t)ms * (factor > 1 ? factor : 1);
+}
+
 int pid_wait(pid_t pid, unsigned int timeout_ms)
 {
-	const uint64_t deadline = meter_now_ns() + timeout_ms * 1000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(timeout_ms) * 1000000;
 	int status;
 
 	for (;;) {
@@ -121,7 +129,7 @@ static int sock_wait(int sock)
 	int ret;
 
 	do
-		ret = poll(&pfd, 1, SOCK_TIMEOUT_MS);
+		ret = poll(&pfd, 1, proc_limit_ms(SOCK_TIMEOUT_MS));
 	while (ret < 0 && errno == EINTR);
 	if (ret < 0)
 		return -errno;

@@ -22,6 +22,11 @@ struct proc {
  * result. 0 or -errno. The child may outlive its parent.
  */
 int proc_start(struct proc *proc, int (*fn)(int sock, void *arg), void *arg);
+/*
+ * A time limit of @ms as it holds in this guest: GUEST_SLOW in the environment says how many
+ * times slower than usual it is. The functions below have their limits pass through here.
+ */
+uint64_t proc_limit_ms(unsigned int ms);
 /* Kills with SIGKILL and waits; harmless for a child that is gone. */
 void proc_kill(struct proc *proc);
 /* Waits up to @timeout_ms; its exit status, 128 + signal, or -ETIMEDOUT. */

@@ -49,7 +49,7 @@ class Session:
         self.target = target
         self.scale = scale
         self.reboots = reboots
-        self.options = machine
+        self.options = dict(machine, append="%s vm.slow=%d" % (machine.get("append", ""), max(1, round(scale))))
         self.logs = os.path.join(target.out, "logs", name)
         shutil.rmtree(self.logs, ignore_errors=True)
         os.makedirs(self.logs)
