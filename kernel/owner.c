@@ -47,20 +47,6 @@ static void prereg_owner_settle_work(struct work_struct *work)
 	prereg_owner_drop(owner);
 }
 
-static struct prereg_container *
-prereg_owner_first_container(struct prereg_owner *owner)
-{
-	struct prereg_container *container;
-
-	mutex_lock(&owner->lock);
-	container = list_first_entry_or_null(&owner->containers,
-					     struct prereg_container,
-					     owner_entry);
-	mutex_unlock(&owner->lock);
-	/* Whether it is still ours is seen under its lock; it is never freed. */
-	return container;
-}
-
 #ifdef PREREG_DEBUG_PUT_FIRST
 /*
  * What the kernel did in 2016: pages go back at exit while entries that name
@@ -80,6 +66,20 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 						 range));
 }
 #else
+static struct prereg_container *
+prereg_owner_first_container(struct prereg_owner *owner)
+{
+	struct prereg_container *container;
+
+	mutex_lock(&owner->lock);
+	container = list_first_entry_or_null(&owner->containers,
+					     struct prereg_container,
+					     owner_entry);
+	mutex_unlock(&owner->lock);
+	/* Whether it is still ours is seen under its lock; it is never freed. */
+	return container;
+}
+
 /*
  * The mm lost its last user: every mapping of its memory is revoked and
  * flushed, then every page is put, before this returns.
