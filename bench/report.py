@@ -136,21 +136,18 @@ def kill_tables(found):
                         "per GiB", "gone: type1", "gone: prereg", "gone: not held"], "rows": rows}
 
 
-def exit_tables(found):
-    """Instructions of an exit beyond those of a process that holds nothing."""
+def tear_down_tables(found):
+    """Instructions to undo all that a container holds."""
     rows = []
-    for key in found.values("kill", "backing", "bytes", "pieces", "regions"):
+    for key in found.values("tear_down", "backing", "bytes", "pieces", "regions"):
         match = dict(zip(("backing", "bytes", "pieces", "regions"), key))
-        gone = {side: spread(found.get("kill", "gone_ns", side=side, **match))[0]
-                for side in ("type1", "prereg", "not_held")}
-        extra = {side: gone[side] - gone["not_held"] for side in ("type1", "prereg")}
-        rows.append([*memory_cells(*key), *(digits(gone[side] / 1e6) for side in ("not_held", "type1", "prereg")),
-                     digits(extra["prereg"] / extra["type1"]),
-                     *(digits(extra[side] / (match["bytes"] / 4096)) for side in ("type1", "prereg"))])
+        theirs, ours = (spread(found.get("tear_down", side=side, **match))[0] for side in ("type1", "prereg"))
+        rows.append([*memory_cells(*key), digits(theirs / 1e3), digits(ours / 1e3), digits(ours / theirs),
+                     *(digits(side / (match["bytes"] / 4096)) for side in (theirs, ours))])
     if rows:
-        yield {"title": "Instructions (millions) of a killed process's exit, and how many a page holding its memory adds",
-               "head": ["memory", "pages", "mappings", "not held", "type1", "vfio_prereg", "added: prereg/type1",
-                        "added a page: type1", "added a page: prereg"], "rows": rows}
+        yield {"title": "Instructions (thousands): all that a container holds is undone, as at its owner's end or a close()",
+               "head": ["memory", "pages", "mappings", "type1", "vfio_prereg", "prereg/type1", "a page: type1",
+                        "a page: prereg"], "rows": rows}
 
 
 def growth_table(found, what, field, title, head, columns, name=str):
@@ -192,11 +189,34 @@ def bookkeeping_tables(found):
             "regions of prereg", "bytes a page", "regions, per GiB"], "rows": rows}
 
 
+def summary(samples):
+    """The short table for documents, in Markdown: type1, ours and their ratio, for 4 KiB and 2 MiB pages."""
+    found, rows = Samples(samples, "time"), []
+    for backing, total in (("4k", 256 * MIB), ("thp", 256 * MIB)):
+        for call, unit, theirs, ours, _, _ in call_rows(found, backing, total):
+            if not ours or not theirs or call == "unregister":
+                continue
+            name, length = scale(ours)
+            what = "register all (beside type1's map)" if call == "register" else \
+                "%s %s" % (call, "all" if unit == "all" else size(unit))
+            rows.append(["%s of %s: %s" % (size(total), BACKING[backing], what), shown(theirs, length, False) + " " + name,
+                         shown(ours, length, False) + " " + name, shown(ratios(theirs, ours), wide=False)])
+    for backing, total, pieces, regions in found.values("kill", "backing", "bytes", "pieces", "regions"):
+        if (total, pieces) != (GIB, 1):
+            continue
+        put = [found.get("kill", "put_ns", side=side, backing=backing, bytes=total, pieces=pieces, regions=regions)
+               for side in ("type1", "prereg")]
+        rows.append(["SIGKILL until unpinned, 1 GiB of %s" % BACKING[backing],
+                     *(shown(values, 1e6, False) + " ms" for values in put), shown(ratios(*put), wide=False)])
+    return tabulate.tabulate(rows, ["", "type1", "vfio_prereg", "times faster"], tablefmt="github", disable_numparse=True,
+                             colalign=("left", "right", "right", "right"))
+
+
 def tables(samples):
     """Title, head and rows of each table."""
     timed, counted = Samples(samples, "time"), Samples(samples, "instructions")
     parts = [call_tables(timed), kill_tables(timed), growth_tables(timed), bookkeeping_tables(timed),
-             call_tables(counted, True), exit_tables(counted)]
+             call_tables(counted, True), tear_down_tables(counted)]
     return [table for part in parts for table in part]
 
 

@@ -55,7 +55,7 @@ class Guest:
     def run(self, name, seconds, command, setup=False):
         """Runs COMMAND; returns the lines it printed. Problem if it failed, or the kernel complained."""
         line = "%s %d %s %s" % (name, seconds, "setup" if setup else "plain", command)
-        failed = self.session.totals.number("FAIL")
+        before = len(self.session.totals.results)
         with contextlib.redirect_stdout(self.log):
             self.session.run(commands.parse(line))
         log = os.path.join(self.session.logs, name + ".log")
@@ -63,10 +63,11 @@ class Guest:
         if os.path.exists(log):
             with open(log, encoding="utf-8") as text:
                 lines = text.read().split(KERNEL_LOG)[0].splitlines()[1:]
-        if self.session.totals.number("FAIL") > failed:
+        wrong = [result["name"] for result in self.session.totals.results[before:] if result["verdict"] == "FAIL"]
+        if wrong:
             said = [text for text in lines if text.strip() and not text.startswith("{")][-5:]
-            raise Problem("\"%s\" failed in the guest%s; everything it said is in %s and run.log beside it." % (
-                command, " (\"%s\")" % " / ".join(said) if said else "", relative(log)))
+            raise Problem("\"%s\" failed in the guest (%s); everything it said is in %s." % (
+                command, " / ".join(wrong + said), relative(log)))
         return lines
 
 

@@ -88,12 +88,13 @@ int main(int argc, char **argv)
 	} else if (!strcmp(what, "bookkeeping")) {
 		bytes = memory_args(argc, argv, &backing);
 		bench_bookkeeping(backing, bytes, number(argc, argv, 4));
-	} else if (!strcmp(what, "kill")) {
+	} else if (!strcmp(what, "kill") || !strcmp(what, "tear-down")) {
 		bytes = memory_args(argc, argv, &backing);
-		bench_kill(backing, bytes, number(argc, argv, 4),
-			   argc > 6 && !strcmp(argv[6], "regions"), number(argc, argv, 5));
+		(!strcmp(what, "kill") ? bench_kill : bench_tear_down)(
+			backing, bytes, number(argc, argv, 4),
+			argc > 6 && !strcmp(argv[6], "regions"), number(argc, argv, 5));
 	} else {
-		bench_die("usage: bench nop|mappings|windows|regions ROUNDS | calls|bookkeeping BACKING MIB ROUNDS | kill BACKING MIB PIECES ROUNDS [regions]");
+		bench_die("usage: bench nop|mappings|windows|regions ROUNDS | calls|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");
 	}
 	return 0;
 }

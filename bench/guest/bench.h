@@ -95,7 +95,7 @@ void bench_windows(unsigned int rounds);
 void bench_regions(unsigned int rounds);
 void bench_bookkeeping(enum backing backing, size_t bytes, unsigned int rounds);
 
-/* How an owner to be killed holds its memory. */
+/* How an owner holds its memory. */
 enum kill_kind {
 	KILL_NOT_HELD,		/* not at all: what exit itself takes */
 	KILL_TYPE1,
@@ -109,5 +109,8 @@ enum kill_kind {
  */
 void bench_kill(enum backing backing, size_t bytes, size_t pieces, bool regions,
 		unsigned int rounds);
+/* What type1 and vfio_prereg have to undo then, without the exit of a process around it. */
+void bench_tear_down(enum backing backing, size_t bytes, size_t pieces, bool regions,
+		     unsigned int rounds);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * From SIGKILL until the pages are unpinned, and until the process is gone.
+ * From SIGKILL until the pages are unpinned, and until the process is gone; and
+ * the same tear-down alone.
  *
  * The owner runs on one CPU, the watcher on another. An owner that holds its
  * memory for nothing shows how much of it is the exit of any process of that size.
@@ -37,55 +38,52 @@ struct owner {
 	bool regions;
 };
 
-static bool one_cpu(void)
-{
-	return sysconf(_SC_NPROCESSORS_ONLN) == 1;
-}
-
 static void run_on(int cpu)
 {
 	cpu_set_t set;
 
-	if (one_cpu())
-		return;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		bench_die("run on CPU %d: %s", cpu, strerror(errno));
 }
 
+/* Opens the device and holds @p in the way of @owner. */
+static void hold(const struct owner *owner, struct vfio_dev *dev, char *p)
+{
+	const size_t piece = owner->bytes / owner->pieces;
+	const bool ours = owner->kind == KILL_PREREG;
+	size_t at;
+
+	bench_need(vfio_dev_open(dev, BENCH_DEVICE, ours ? VFIO_SPAPR_TCE_v2_IOMMU :
+				 VFIO_TYPE1v2_IOMMU), "open the device");
+	if (ours && !owner->regions)
+		bench_need(spapr_register(dev->container, p, owner->bytes), "REGISTER");
+	for (at = 0; at < owner->bytes; at += piece) {
+		if (ours && owner->regions)
+			bench_need(spapr_register(dev->container, p + at, piece), "REGISTER");
+		bench_need(vfio_map(dev->container, BENCH_IOVA + at, p + at, piece, VFIO_MAP_RW),
+			   "MAP");
+	}
+}
+
 static int run_owner(int sock, void *arg)
 {
 	const struct owner *owner = arg;
-	const size_t piece = owner->bytes / owner->pieces;
 	struct vfio_dev dev;
-	size_t at;
 	char *p;
 	int msg;
 
 	run_on(OWNER_CPU);
 	p = memory_get(owner->bytes, owner->backing);
 	if (owner->kind != KILL_NOT_HELD)
-		bench_need(vfio_dev_open(&dev, BENCH_DEVICE, owner->kind == KILL_PREREG ?
-					 VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU),
-			   "open the device");
-	if (owner->kind == KILL_PREREG && !owner->regions)
-		bench_need(spapr_register(dev.container, p, owner->bytes), "REGISTER");
-	for (at = 0; owner->kind != KILL_NOT_HELD && at < owner->bytes; at += piece) {
-		if (owner->kind == KILL_PREREG && owner->regions)
-			bench_need(spapr_register(dev.container, p + at, piece), "REGISTER");
-		bench_need(vfio_map(dev.container, BENCH_IOVA + at, p + at, piece, VFIO_MAP_RW),
-			   "MAP");
-	}
+		hold(owner, &dev, p);
 	sock_send(sock, 1);
 	sock_recv(sock, &msg);
 	return 1;
 }
 
-/*
- * One owner's end. Nanoseconds until unpinned, 0 if nothing was, and until gone. A
- * single CPU cannot watch while it works: then 0 and until gone.
- */
+/* One owner's end. Nanoseconds until unpinned, 0 if nothing was, and until gone. */
 static void kill_one(const struct owner *owner, struct pinwatch *watch, uint64_t *put,
 		     uint64_t *gone)
 {
@@ -102,11 +100,6 @@ static void kill_one(const struct owner *owner, struct pinwatch *watch, uint64_t
 	*put = *gone = 0;
 	start = meter_now_ns();
 	kill(proc.pid, SIGKILL);
-	if (one_cpu()) {
-		waitpid(proc.pid, NULL, 0);
-		*gone = meter_now_ns() - start;
-		pins = 0;
-	}
 	while (!*gone || (pins && !*put)) {
 		if (pins && !*put) {
 			pins = pinwatch_pins(watch);
@@ -151,4 +144,42 @@ void bench_kill(enum backing backing, size_t bytes, size_t pieces, bool regions,
 		}
 	}
 	pinwatch_close(&watch);
+}
+
+/* The last group leaves the container: all that it holds is undone before that returns. */
+static uint64_t tear_down(const struct owner *owner, char *p)
+{
+	struct vfio_dev dev;
+	uint64_t start, ns;
+
+	hold(owner, &dev, p);
+	close(dev.device);
+	dev.device = -1;
+	start = meter_now_ns();
+	bench_need(vfio_group_detach(dev.group), "detach the group");
+	ns = meter_now_ns() - start;
+	vfio_dev_close(&dev);
+	return ns;
+}
+
+void bench_tear_down(enum backing backing, size_t bytes, size_t pieces, bool regions,
+		     unsigned int rounds)
+{
+	struct owner owner = {
+		.backing = backing, .bytes = bytes, .pieces = pieces, .regions = regions,
+	};
+	char *p = memory_get(bytes, backing);
+	unsigned int round;
+	int kind;
+
+	for (round = 0; round < rounds; round++) {
+		for (kind = KILL_TYPE1; kind < KILL_KINDS; kind++) {
+			owner.kind = kind;
+			bench_out("tear_down", "\"side\":\"%s\",\"backing\":\"%s\",\"bytes\":%zu,\"pieces\":%zu,\"regions\":%s,\"ns\":%llu",
+				  kill_name[kind], backing_name[backing], bytes, pieces,
+				  regions ? "true" : "false",
+				  (unsigned long long)tear_down(&owner, p));
+		}
+	}
+	memory_put(p, bytes);
 }
