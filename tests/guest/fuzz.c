@@ -278,7 +278,7 @@ static void detach_attach(struct fuzzer *f)
 	/* Into either container: two groups in one of them happens. */
 	vfio_group_attach(f->fds.groups[i], f->fds.containers[rng_below(&f->rng, 2)]);
 	vfio_set_iommu(f->fds.containers[i], TYPE7);
-	if (f->fds.devices[i] < 0 && rarely(&f->rng, 4)) {
+	if (f->fds.devices[i] < 0 && rarely(&f->rng, 12)) {
 		const int fd = vfio_group_device(f->fds.groups[i], i ? VFIO_EDU1 : VFIO_EDU0);
 
 		f->fds.devices[i] = fd < 0 ? -1 : fd;
@@ -417,11 +417,12 @@ static int fuzzer_main(char **argv)
 	return 0;
 }
 
-static bool open_fds(struct fds *fds)
+static bool open_fds(struct fds *fds, bool devices)
 {
 	int ret, i;
 
 	for (i = 0; i < 2; i++) {
+		fds->devices[i] = -1;
 		fds->containers[i] = vfio_container_open();
 		fds->groups[i] = vfio_group_open(i ? VFIO_EDU1 : VFIO_EDU0);
 		ret = vfio_group_attach(fds->groups[i], fds->containers[i]);
@@ -429,6 +430,8 @@ static bool open_fds(struct fds *fds)
 			ret = vfio_set_iommu(fds->containers[i], TYPE7);
 		if (!tap_expect_ret(ret, 0, "attach group %d", i))
 			return false;
+		if (!devices)
+			continue;
 		fds->devices[i] = vfio_group_device(fds->groups[i], i ? VFIO_EDU1 : VFIO_EDU0);
 		if (!tap_expect(fds->devices[i] >= 0, "device %d", i))
 			return false;
@@ -516,12 +519,14 @@ static void run_round(struct shared *shared, int shared_fd, long nr)
 	struct rng rng = rng_stream(seed, nr * 8);
 	/* Keeping the fds here means that nothing ends before all others have. */
 	const bool keep = rarely(&rng, 6);
+	/* Open devices keep their groups from being detached. */
+	const bool devices = keep || rarely(&rng, 6);
 	unsigned int i;
 
 	shared->n_pids = 0;
 	for (i = 0; i < MAX_PIDS; i++)
 		shared->pids[i] = 0;
-	if (!open_fds(&f.fds))
+	if (!open_fds(&f.fds, devices))
 		return;
 	for (i = 0; i < PROCESSES; i++) {
 		pid_t pid = fork();
