@@ -28,7 +28,7 @@
 
 long lifetime_cycles = 200;
 long lifetime_seed;
-static long mb = 512;
+long lifetime_mb = 512;
 static long held_limit_kib = 1024;
 static const char *iommu_name = "prereg";
 static const char *mem_name = "small";
@@ -117,7 +117,7 @@ static int hold_fds_main(const char *text)
 static int run_owner(int sock, void *arg)
 {
 	struct owner *owner = arg;
-	const size_t bytes = (size_t)mb << 20;
+	const size_t bytes = (size_t)lifetime_mb << 20;
 	struct proc child = { -1, -1 };
 	struct vfio_dev dev;
 	pthread_t thread;
@@ -139,10 +139,10 @@ static int run_owner(int sock, void *arg)
 			return 1;
 	}
 	p = mem_alloc(bytes, mem_kind);
-	if (!tap_expect(p, "owner allocates %ld MB: %s", mb, strerror(errno)))
+	if (!tap_expect(p, "owner allocates %ld MB: %s", lifetime_mb, strerror(errno)))
 		return 1;
 	ret = vfio_hold(dev.container, iommu_type, p, bytes, IOVA);
-	if (!tap_expect_ret(ret, 0, "owner takes %ld MB for DMA", mb))
+	if (!tap_expect_ret(ret, 0, "owner takes %ld MB for DMA", lifetime_mb))
 		return 1;
 	sock_send(sock, MSG_READY);
 	if (sock_recv(sock, &msg))
@@ -190,7 +190,7 @@ static long long end_owner(struct proc *proc, enum outliver outliver)
 	case THREAD:
 		sock_send(proc->sock, MSG_GO);
 		tap_expect_ret(sock_expect(proc->sock, MSG_READY), 0, "the thread outlives main");
-		tap_expect_eq(meter_pins() - meter_baseline_pins(), mb << 8,
+		tap_expect_eq(meter_pins() - meter_baseline_pins(), lifetime_mb << 8,
 			      "pinned pages while the thread lives");
 		sock_send(proc->sock, MSG_GO);
 		tap_expect_eq(pid_wait(proc->pid, 20000), 0, "the thread's exit status");
@@ -212,7 +212,7 @@ static void judge(enum outliver outliver, long long held_kib, long long pins, lo
 	bool fds_held = outliver == CHILD_FDS || outliver == SCM_FDS || outliver == EXECVE;
 
 	tap_diag("result iommu=%s mem=%s mb=%ld case=%s held_kib=%lld pins=%lld end_us=%lld",
-		 iommu_name, mem_name, mb, outliver_name[outliver], held_kib, pins, us);
+		 iommu_name, mem_name, lifetime_mb, outliver_name[outliver], held_kib, pins, us);
 	if (iommu_type != TYPE7)
 		return;
 	tap_expect_eq(pins, 0, "pinned pages after the owner's end");
@@ -241,7 +241,7 @@ static void run_case(enum outliver outliver)
 	    !tap_expect_ret(proc_start(&holder, hold_scm_fds, &owner), 0, "start the holder"))
 		return;
 	free_before = meter_free_settled_kib();
-	tap_step("an owner takes %ld MB for DMA (%s)", mb, iommu_name);
+	tap_step("an owner takes %ld MB for DMA (%s)", lifetime_mb, iommu_name);
 	if (!tap_expect_ret(proc_start(&proc, run_owner, &owner), 0, "start the owner") ||
 	    !tap_expect_ret(sock_expect(proc.sock, MSG_READY), 0, "the owner is ready"))
 		return;
@@ -257,8 +257,8 @@ static void run_case(enum outliver outliver)
 		tap_expect(mem_fd >= 0, "open %s: %s", path, strerror(errno));
 	}
 	taken = free_before - meter_free_kib();
-	tap_expect_eq(meter_pins() - meter_baseline_pins(), mb << 8, "pinned pages while it lives");
-	tap_expect(taken >= (mb << 10) - held_limit_kib, "free memory fell by %lld KiB only", taken);
+	tap_expect_eq(meter_pins() - meter_baseline_pins(), lifetime_mb << 8, "pinned pages while it lives");
+	tap_expect(taken >= (lifetime_mb << 10) - held_limit_kib, "free memory fell by %lld KiB only", taken);
 	tap_step("the owner ends (%s outlives it)", outliver_name[outliver]);
 	us = end_owner(&proc, outliver);
 	/* Page tables and the last pages of the pagevecs go a moment later. */
@@ -286,13 +286,13 @@ static void run_case(enum outliver outliver)
 /* The first use of a path fills slab caches for good; that is not the owner's memory. */
 static void warm_up(enum outliver outliver)
 {
-	const long real_mb = mb;
+	const long real_mb = lifetime_mb;
 	const char *real_name = iommu_name;
 
-	mb = 4;
+	lifetime_mb = 4;
 	iommu_name = "warm-up";
 	run_case(outliver);
-	mb = real_mb;
+	lifetime_mb = real_mb;
 	iommu_name = real_name;
 }
 
@@ -339,7 +339,7 @@ static const struct suite_test tests[] = {
 static const struct suite_option options[] = {
 	{ .name = "--iommu", .text = &iommu_name,
 	  .help = "prereg (judged) or type1 (measured): the seven held-* cases" },
-	{ .name = "--mb", .number = &mb, .help = "size of the owner's memory in the held-* cases" },
+	{ .name = "--mb", .number = &lifetime_mb, .help = "size of the owner's memory in the held-* cases; kill-in-register takes twice as much" },
 	{ .name = "--held-kib", .number = &held_limit_kib,
 	  .help = "what may seem held at most (1024); KASAN keeps freed memory for a while" },
 	{ .name = "--mem", .text = &mem_name, .help = "small, thp or shared: its pages" },
@@ -374,7 +374,7 @@ static bool apply_options(void)
 		mem_kind = MEM_SHARED;
 	else if (strcmp(mem_name, "small"))
 		return false;
-	return mb > 0;
+	return lifetime_mb > 0;
 }
 
 int main(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include "rig.h"
 
 
+extern long lifetime_mb;	/* --mb */
 extern long lifetime_cycles;	/* --cycles */
 extern long lifetime_seed;	/* --seed */
 

@@ -113,14 +113,11 @@ static bool kill_in_register(struct big *big, long long at_pages)
 
 void test_kill_in_register(void)
 {
-	struct big big = { .bytes = 1024 * MIB };
+	struct big big = { .bytes = 2 * lifetime_mb * MIB };
 	unsigned int hits = 0, i;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	big.returned = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	/* A debug kernel's shadow takes its share of a small machine. */
-	if (meter_free_kib() < 1300 * 1024)
-		big.bytes = 512 * MIB;
 	tap_step("SIGKILL an owner at several points of a REGISTER of %zu MiB of 4 KiB pages",
 		 big.bytes >> 20);
 	for (i = 0; i < 4; i++)
