@@ -344,7 +344,7 @@ static unsigned int count(const unsigned int *deeds, unsigned int max)
 /* Waits for what the owner left behind; we are its subreaper. */
 static bool reap_all(void)
 {
-	const uint64_t deadline = meter_now_ns() + 10000000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(10000) * 1000000;
 
 	for (;;) {
 		pid_t pid = waitpid(-1, NULL, WNOHANG);
@@ -363,7 +363,7 @@ static void run_round(struct round *round)
 	const struct scenario *s = round->scenario;
 	const unsigned int actors = count(s->threads, MAX_THREADS) + count(s->others, MAX_OTHERS);
 	struct rng rng = rng_stream(round->seed, round->nr * 16 + 15);
-	const uint64_t deadline = meter_now_ns() + 5000000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(5000) * 1000000;
 	struct proc owner;
 	uint64_t killed;
 	int ret;
@@ -384,7 +384,8 @@ static void run_round(struct round *round)
 	sock_send(owner.sock, 1);
 	ret = pid_wait(owner.pid, 10000);
 	tap_expect_eq(ret, s->end == END_KILL ? 128 + SIGKILL : 0, "the owner's end");
-	tap_expect(meter_now_ns() - killed < 5000000000ull, "the owner took longer than 5 s to end");
+	tap_expect(meter_now_ns() - killed < proc_limit_ms(5000) * 1000000,
+		   "the owner took longer than 5 s to end");
 	usleep(rng_below(&rng, 4000));
 	round->shared->stop = true;
 	owner.pid = -1;
