@@ -122,6 +122,7 @@ static const struct suite_test tests[] = {
 	{ .name = "set-iommu", .run = test_set_iommu },
 	{ .name = "detach", .run = test_detach },
 	{ .name = "two-groups", .run = test_two_groups },
+	{ .name = "two-domains", .run = test_two_domains },
 	{ .name = "foreign", .run = test_foreign },
 	{ .name = "parameters", .run = test_parameters },
 };

@@ -104,6 +104,7 @@ void test_extensions(void);
 void test_set_iommu(void);
 void test_detach(void);
 void test_two_groups(void);
+void test_two_domains(void);
 void test_foreign(void);
 void test_parameters(void);
 

@@ -10,6 +10,8 @@
 #include "api.h"
 #include "suite.h"
 
+#define SHARE_DOMAINS "/sys/module/" PREREG_MODULE "/parameters/share_domains"
+
 void test_extensions(void)
 {
 	static const int none[] = { 0, 1, 2, 3, 5, 6, 8, 9, 10, 1000, -1 };
@@ -95,7 +97,7 @@ void test_detach(void)
 	api_close(&a);
 }
 
-void test_two_groups(void)
+static void two_groups(void)
 {
 	struct rig second;
 	uint64_t start;
@@ -144,6 +146,21 @@ void test_two_groups(void)
 	api_close(&a);
 }
 
+/* Both devices sit behind one IOMMU, so the groups share its page tables. */
+void test_two_groups(void)
+{
+	two_groups();
+}
+
+/* The same, each with page tables of its own, into which mappings are replayed. */
+void test_two_domains(void)
+{
+	if (!tap_expect_ret(meter_file_write(SHARE_DOMAINS, "N"), 0, "write share_domains"))
+		return;
+	two_groups();
+	tap_expect_ret(meter_file_write(SHARE_DOMAINS, "Y"), 0, "restore share_domains");
+}
+
 static int foreign_process(int sock, void *arg)
 {
 	struct vfio_iommu_spapr_tce_info info;
@@ -181,7 +198,8 @@ void test_foreign(void)
 
 void test_parameters(void)
 {
-	static const char *const names[] = { "allow_unsafe_interrupts", "mappings_max" };
+	static const char *const names[] = { "allow_unsafe_interrupts", "mappings_max",
+					     "share_domains" };
 	char path[128];
 	size_t i;
 
