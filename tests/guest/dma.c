@@ -422,7 +422,7 @@ static const struct suite_test tests[] = {
 	{ .name = "window-removed", .run = test_window_removed },
 	{ .name = "pinned-page-stays", .run = test_pinned_page_stays },
 	{ .name = "other-container", .run = test_other_container },
-	{ .name = "owner-death", .run = test_owner_death, .timeout_s = 120 },
+	{ .name = "owner-death", .run = test_owner_death, .timeout_s = 300 },
 };
 
 int main(int argc, char **argv)

@@ -16,7 +16,7 @@
 #include "proc.h"
 #include "rng.h"
 
-#define SOCK_TIMEOUT_MS 30000
+#define SOCK_TIMEOUT_MS 90000
 #define SOCK_MAX_FDS 16
 #define PAGE_BYTES 4096ul
 #define HUGE_BYTES (2ul << 20)

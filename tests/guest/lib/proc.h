@@ -38,7 +38,7 @@ bool pid_alive(pid_t pid);
 
 /* One number to the other side, -errno on failure; safe from threads. */
 int sock_send(int sock, int value);
-/* The next number; -ETIMEDOUT (30 s) or -EPIPE when the other side is gone. */
+/* The next number; -ETIMEDOUT (90 s) or -EPIPE when the other side is gone. */
 int sock_recv(int sock, int *value);
 /* Waits for a certain number: 0, or -EPROTO when another one came. */
 int sock_expect(int sock, int value);
