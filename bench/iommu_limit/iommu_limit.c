@@ -42,6 +42,7 @@ struct limit_stretch {
  *	that marks its end
  * @nstretches: how many, the mark not counted
  * @cursor: stretch where the last map ended; maps are mostly made in order
+ * @sg: room for one iommu_map_sg()
  */
 struct limit {
 	struct mutex		lock;
