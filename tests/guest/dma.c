@@ -372,7 +372,7 @@ static int gunner_owner(int sock, void *arg)
 }
 
 /* Left free when the canary takes all other memory. */
-#define SPARE_KIB (192 * 1024)
+#define SPARE_KIB (96 * 1024)
 
 static void test_owner_death(void)
 {
