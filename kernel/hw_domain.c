@@ -446,7 +446,13 @@ static bool domain_matches(const struct prereg_domain *d,
 	       d->coherent == new->coherent && d->msi_base == new->msi_base;
 }
 
-/* Move the group from its new domain into one that exists. 1: moved, 0: stays. */
+/*
+ * Move the group from its new domain into one that exists. 1: moved, 0: stays.
+ *
+ * A driver that is out of memory may fail to detach. The kernel warns, tells us
+ * nothing, and answers attaches with -EBUSY: the group is in its new domain as
+ * before, which must not be freed then.
+ */
 static int hw_share_domain(struct prereg_hw *hw, struct prereg_group *g,
 			   struct prereg_domain *new)
 {
@@ -463,7 +469,7 @@ static int hw_share_domain(struct prereg_hw *hw, struct prereg_group *g,
 		}
 		ret = iommu_attach_group(new->domain, g->group);
 		if (ret)
-			return ret;
+			return ret == -EBUSY ? 0 : ret;
 	}
 	return 0;
 }

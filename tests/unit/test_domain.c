@@ -43,6 +43,19 @@ static void groups_that_are_alike_share_a_domain(void)
 	teardown();
 }
 
+/* The IOMMU driver cannot take it out of the domain it was tried in. */
+static void a_group_that_cannot_be_moved_stays_in_its_own_domain(void)
+{
+	setup(&unit_small_group);
+	EXPECT_RET(unit_map(container, 0, VADDR, MIB, RW), 0);
+	fake_fault_arm(FAKE_FAULT_DETACH, 1, false);
+	EXPECT_RET(unit_attach(container, &unit_small_group2), 0);
+	EXPECT(fake_fault_disarm());
+	EXPECT_EQ(fake_iommu_domains(), 2);
+	EXPECT_EQ(fake_iommu_bytes(unit_small_group2.domain), MIB);
+	teardown();
+}
+
 static void a_group_that_differs_gets_a_domain_with_all_mappings(void)
 {
 	setup(&unit_small_group);
@@ -227,6 +240,7 @@ static void odd_iommus_are_refused_or_used_with_care(void)
 
 const struct unit_test domain_tests[] = {
 	UNIT(groups_that_are_alike_share_a_domain),
+	UNIT(a_group_that_cannot_be_moved_stays_in_its_own_domain),
 	UNIT(a_group_that_differs_gets_a_domain_with_all_mappings),
 	UNIT(a_cut_breaks_the_pages_of_every_domain),
 	UNIT(a_group_that_cannot_use_a_mapped_iova_is_refused),

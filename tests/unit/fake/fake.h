@@ -19,6 +19,7 @@ enum fake_fault {
 	FAKE_FAULT_MAP,		/* a page table page is not to be had, -ENOMEM */
 	FAKE_FAULT_SIGNAL,	/* a fatal signal is pending from here on */
 	FAKE_FAULT_ATTACH,	/* domain_alloc, attach, resv regions, MSI cookie */
+	FAKE_FAULT_DETACH,	/* a group stays where it was */
 	FAKE_FAULT_COPY,	/* the user's struct is not there */
 	FAKE_FAULT_TRYLOCK,	/* somebody else holds mmap_lock */
 	FAKE_FAULT_RESTART,	/* a signal that is not fatal */

@@ -549,9 +549,9 @@ int iommu_attach_group(struct iommu_domain *domain, struct iommu_group *group)
 	struct domain *d = to_domain(domain);
 
 	if (group->domain)
-		shim_fail("group %d is attached twice", group->id);
-	if (fake_fault(FAKE_FAULT_ATTACH))
 		return -EBUSY;
+	if (fake_fault(FAKE_FAULT_ATTACH))
+		return -ENOMEM;
 	if (group->dev.bus != d->bus)
 		return -EINVAL;
 	group->domain = domain;
@@ -567,6 +567,8 @@ void iommu_detach_group(struct iommu_domain *domain, struct iommu_group *group)
 {
 	if (group->domain != domain)
 		shim_fail("group %d is detached but not attached", group->id);
+	else if (fake_fault(FAKE_FAULT_DETACH))
+		return;
 	else
 		to_domain(domain)->groups--;
 	group->domain = NULL;
