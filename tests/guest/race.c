@@ -422,9 +422,12 @@ static void run_scenario(const struct scenario *scenario)
 							  "fork", "close" }[i - N_CALLS],
 					round.shared->succeeded[i], round.shared->done[i]);
 	tap_diag("%ld rounds, succeeded/done:%s", round.nr, text);
-	/* A race that is never run is no test. */
+	/*
+	 * A race that is never run is no test. Whether the others' remaining calls
+	 * find a moment in which nobody owns the container is chance.
+	 */
 	for (i = 0; i < N_CALLS; i++)
-		if (round.shared->done[i] && round.nr >= 20)
+		if (round.shared->done[i] && round.nr >= 20 && MEMORY_CALLS & BIT(i))
 			tap_expect(round.shared->succeeded[i], "no %s succeeded", call_name(i));
 }
 
