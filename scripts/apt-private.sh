@@ -1,15 +1,21 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
-# Sourced: a private apt under build/cache/apt, made from the system's own Debian sources and
-# network settings, so that kernels can be looked up and downloaded without touching the host's
+# Sourced: a private apt under build/cache/apt-RELEASE[-ARCH], made from the system's own Debian sources and
+# network settings, so that packages can be looked up and downloaded without touching the host's
 # apt state. Works as any user.
 #
-#   apt_private_setup RELEASE   write the configuration and export APT_CONFIG
-#   apt_private_update          refresh the lists, at most once a day; returns 1 if no mirror answered
+#   apt_private_setup RELEASE [ARCH]   write the configuration and export APT_CONFIG; packages of ARCH are
+#                                      PACKAGE:ARCH, those of amd64 are there as well. Each ARCH has lists of
+#                                      its own: mirrors are updated one architecture after the other
+#   apt_private_update                 refresh the lists, at most once a day; returns 1 if no mirror answered
 
 apt_private_setup() {
-	local release=$1
+	local release=$1 arch=${2-amd64} archs='"amd64";'
 	APTDIR=$CACHE/apt-$release
+	if [ "$arch" != amd64 ]; then
+		APTDIR=$APTDIR-$arch
+		archs="$archs \"$arch\";"
+	fi
 	mkdir -p "$APTDIR/lists/partial" "$APTDIR/cache/archives/partial" "$APTDIR/sources"
 	debian_sources "$release"
 	{
@@ -26,7 +32,7 @@ apt_private_setup() {
 			Dir::Etc::Parts "/dev/null";
 			Acquire::Languages "none";
 			APT::Architecture "amd64";
-			APT::Architectures { "amd64"; };
+			APT::Architectures { $archs };
 			APT::Sandbox::User "root";
 		CONF
 		# The site's proxy, retry and validity settings, but none of its hooks.
@@ -36,36 +42,55 @@ apt_private_setup() {
 	export APT_CONFIG=$APTDIR/apt.conf
 }
 
-# debian_sources RELEASE: copies the entries for RELEASE (and its -updates and -security), both
-# in the one-line and in the stanza format, into the private sources directory.
+# debian_sources RELEASE: the system's entries for RELEASE (and its -updates and -security) into the
+# private sources directory. Of backports that the system does not name: they are beside their release.
 debian_sources() {
 	local release=$1
 	rm -f "$APTDIR"/sources/*
+	copy_entries "$release" "$release $release-updates $release-security"
+	if [[ $release == *-backports ]] && ! have_sources; then
+		copy_entries "$release" "${release%-backports}"
+	fi
+	have_sources ||
+		die "/etc/apt names no Debian source for $release; add one (for example the lines of a fresh Debian 12) and run this again."
+}
+
+have_sources() { [ -s "$APTDIR/sources/debian.list" ] || [ -s "$APTDIR/sources/debian.sources" ]; }
+
+# copy_entries RELEASE SUITES: the system's entries for one of SUITES, in the one-line and in the stanza
+# format, for any architecture. Where RELEASE is none of SUITES it takes their place.
+copy_entries() {
+	local release=$1 suites=" $2 " as=
+	[[ $suites == *" $release "* ]] || as=$release
 	find /etc/apt/sources.list /etc/apt/sources.list.d -maxdepth 1 -name '*.list' -exec cat {} + 2>/dev/null |
-		awk -v r="$release" '
+		awk -v suites="$suites" -v as="$as" '
 			$1 == "deb" {
 				i = 2
-				if ($i ~ /^\[/) { while (i <= NF && $i !~ /\]$/) i++; i++ }
+				if ($i ~ /^\[/) {
+					while (i <= NF && $i !~ /\]$/) i++
+					i++
+					sub(/arch[-+]?=[^] ]*/, "")
+				}
 				if ($i ~ /^cdrom:/) next
 				suite = $(i + 1); sub(/\/updates$/, "-security", suite)
-				if (suite != r && suite != r "-updates" && suite != r "-security") next
+				if (!index(suites, " " suite " ")) next
+				if (as) $(i + 1) = as
 				for (c = i + 2; c <= NF && $c !~ /^#/; c++) if ($c == "main") { print; next }
 			}' >"$APTDIR/sources/debian.list"
 	find /etc/apt/sources.list.d -maxdepth 1 -name '*.sources' -exec sh -c 'cat "$1"; echo' _ {} \; 2>/dev/null |
-		awk -v r="$release" '
+		awk -v suites="$suites" -v as="$as" '
 			function flush() { if (deb && suite && main) print text; text = ""; deb = suite = main = 0 }
 			/^#/ { next }
 			/^[ \t]*$/ { flush(); next }
-			{ text = text $0 "\n" }
+			/^Architectures[-A-Za-z]*:/ { next }
 			/^Types:/ { for (i = 2; i <= NF; i++) if ($i == "deb") deb = 1 }
 			/^Components:/ { for (i = 2; i <= NF; i++) if ($i == "main") main = 1 }
 			/^Suites:/ {
-				for (i = 2; i <= NF; i++)
-					if ($i == r || $i == r "-updates" || $i == r "-security") suite = 1
+				for (i = 2; i <= NF; i++) if (index(suites, " " $i " ")) suite = 1
+				if (as) $0 = "Suites: " as
 			}
+			{ text = text $0 "\n" }
 			END { flush() }' >"$APTDIR/sources/debian.sources"
-	[ -s "$APTDIR/sources/debian.list" ] || [ -s "$APTDIR/sources/debian.sources" ] ||
-		die "/etc/apt names no Debian source for $release; add one (for example the lines of a fresh Debian 12) and run this again."
 }
 
 apt_private_update() {
