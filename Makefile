@@ -27,12 +27,13 @@ variants: kernel-packages
 kernel-packages:
 	@scripts/setup build
 	@scripts/fetch-kernel $(TARGET)
+	@scripts/fetch-busybox $(TARGET)
 
 # The static test programs of the guest.
 .PHONY: guest-programs
 guest-programs:
 	@scripts/setup guest
-	@$(MAKE) -s -C tests/guest OUT=$(CURDIR)/build/$(TARGET)/guest
+	@scripts/build-guest $(TARGET) tests/guest build/$(TARGET)/guest
 
 .PHONY: check
 check:

@@ -3,7 +3,6 @@
 import gzip
 import lzma
 import os
-import shutil
 import stat
 
 from .target import TOP, Problem
@@ -47,14 +46,11 @@ class Cpio:
 
 def build(target, path, extra=()):
     """Writes the initramfs of TARGET to PATH. EXTRA: (host path, guest path) of more files."""
-    busybox = shutil.which("busybox")
-    if not busybox:
-        raise Problem("busybox is missing; run \"scripts/setup vm\" as root.")
     archive = Cpio(path)
     for folder in ("proc", "sys", "dev", "tmp", "out", "bin", "m", "t"):
         archive.entry(folder, stat.S_IFDIR | 0o755)
     archive.entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1))
-    archive.file("bin/busybox", busybox, 0o755)
+    archive.file("bin/busybox", target.busybox(), 0o755)
     archive.file("init", os.path.join(VM, "init"), 0o755)
 
     modules, builtin = target.modules(), target.builtin()

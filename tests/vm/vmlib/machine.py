@@ -13,7 +13,9 @@ import time
 
 from .target import Problem
 
+# For a guest that is not slow, as are the others.
 BOOT_SECONDS = 120
+OFF_SECONDS = 10
 # What the host grants beyond the guest's own time limit before it calls the guest dead.
 GRACE_SECONDS = 30
 PR_SET_PDEATHSIG = 1
@@ -71,6 +73,7 @@ class Machine:
     def __init__(self, target, initrd, logdir, memory="2G", cpus=2, append="", gdb=False,
                  grace=GRACE_SECONDS):
         self.grace = grace
+        self.slow = target.slow
         self.token = secrets.token_hex(8)
         self.console = Port(os.path.join(logdir, "console.log"))
         self.channel = Port(os.path.join(logdir, "channel.log"))
@@ -81,7 +84,8 @@ class Machine:
             "console=%s,115200" % target.set["CONSOLE"], "vm.token=" + self.token,
             "vm.channel=" + target.set["CHANNEL"], append)))
         for name, port in (("console", self.console), ("channel", self.channel)):
-            words += ["-chardev", "socket,id=%s,fd=%d" % (name, port.qemu.fileno()), "-serial", "chardev:" + name]
+            words += ["-chardev", "socket,id=%s,fd=%d" % (name, port.qemu.fileno())]
+        words += ["-serial", "chardev:console", *target.words("CHANNEL_DEVICES")]
         with open(os.path.join(logdir, "qemu.log"), "ab") as log:
             self.process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
@@ -91,7 +95,7 @@ class Machine:
             port.qemu.close()
             self.selector.register(port.host, selectors.EVENT_READ, port)
         try:
-            self.release = self._answer("ready", BOOT_SECONDS if not gdb else 86400, lambda line: None)[0]
+            self.release = self._answer("ready", BOOT_SECONDS * self.slow if not gdb else 86400, lambda line: None)[0]
         except BaseException:
             self.close()
             raise
@@ -112,7 +116,7 @@ class Machine:
         self._send("run %d %d %s" % (self.count, seconds, shell_command))
         number, status, how = self._answer("end", seconds + self.grace, on_line)
         assert int(number) == self.count
-        self._console_until("vm: end %d" % self.count, 10)
+        self._console_until("vm: end %d" % self.count, 10 * self.slow)
         return int(status), how == "late"
 
     def take_log(self):
@@ -134,11 +138,11 @@ class Machine:
         return data
 
     def close(self):
-        """Powers the guest off; kills QEMU if it does not go within ten seconds."""
+        """Powers the guest off; kills QEMU if it does not go in time."""
         if self.process.poll() is None:
             try:
                 self._send("off")
-                self.process.wait(10 if self.channel.open else 0)
+                self.process.wait(OFF_SECONDS * self.slow if self.channel.open else 0)
             except (Died, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()
@@ -200,7 +204,7 @@ class Machine:
             if "Kernel panic" in line:
                 return "the kernel panicked: " + line.split("] ", 1)[-1]
         try:
-            status = self.process.wait(10)
+            status = self.process.wait(10 * self.slow)
         except subprocess.TimeoutExpired:
             return "QEMU closed the channel"
         return "QEMU ended (status %d) with no panic in the kernel's log" % status

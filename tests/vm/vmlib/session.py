@@ -44,14 +44,14 @@ class Session:
     """A named run: logs under build/TARGET/logs/NAME, results in .totals.
 
     Options: memory, cpus, append as for Machine; extra files for the guest; scale multiplies the time
-    limits; reboots says how many dead machines are replaced to go on with the list.
+    limits, as does the target's own factor; reboots says how many dead machines are replaced to go on with the list.
     """
 
     def __init__(self, target, name, extra=(), scale=1.0, reboots=1, **machine):
         self.target = target
-        self.scale = scale
+        self.scale = scale * target.slow
         self.reboots = reboots
-        self.options = dict(machine, append="%s vm.slow=%d" % (machine.get("append", ""), max(1, round(scale))))
+        self.options = dict(machine, append="%s vm.slow=%d" % (machine.get("append", ""), max(1, round(self.scale))))
         self.logs = os.path.join(target.out, "logs", name)
         shutil.rmtree(self.logs, ignore_errors=True)
         os.makedirs(self.logs)

@@ -2,6 +2,7 @@
 """What a target (a file in targets/) says and what its build directory holds."""
 import os
 import shlex
+import shutil
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 
@@ -29,11 +30,13 @@ class Target:
 
     out       build/NAME: vmlinuz, modules/, kver, vfio_prereg.ko, guest/
     kver      release of the kernel, e.g. 6.1.0-56-amd64
+    slow      how many times slower than the others its guest is
     """
 
     def __init__(self, name, out=None):
         self.name = name
         self.set = settings(name)
+        self.slow = float(self.set.get("SLOW", 1))
         self.out = out or os.path.join(TOP, "build", name)
         try:
             with open(os.path.join(self.out, "kver"), encoding="utf-8") as kver:
@@ -45,6 +48,14 @@ class Target:
     def words(self, key):
         """Setting KEY as a list of words; [] if the target has none."""
         return shlex.split(self.set.get(key, ""))
+
+    def busybox(self):
+        """The path of a static busybox for the guest."""
+        own = os.path.join(self.out, "busybox")
+        path = own if os.path.exists(own) else shutil.which("busybox")
+        if not path:
+            raise Problem("busybox is missing; run \"scripts/setup vm\" as root.")
+        return path
 
     def modules(self):
         """{module name: path} of the kernel's module tree."""
