@@ -25,8 +25,9 @@ static bool is_limit(const struct side *side)
 
 void side_open(struct side *side, enum side_kind kind)
 {
-	struct iommu_limit_device device = { BENCH_DEVICE };
+	struct iommu_limit_device device = { };
 
+	snprintf(device.name, sizeof(device.name), "%s", BENCH_DEVICE);
 	memset(side, 0, sizeof(*side));
 	side->kind = kind;
 	if (!is_limit(side)) {

@@ -15,8 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VFIO_EDU0 "0000:00:04.0"
-#define VFIO_EDU1 "0000:00:05.0"
+/*
+ * The address ("0000:00:04.0") of the guest's edu device @nr, from the environment's VFIO_DEVICES, which
+ * init sets. "none" if there are not that many.
+ */
+const char *vfio_edu(unsigned int nr);
+#define VFIO_EDU0 vfio_edu(0)
+#define VFIO_EDU1 vfio_edu(1)
 
 /* Where the second window starts beside a default one (vfio_prereg on an iommu_domain). */
 #define VFIO_WINDOW1_START 0x1000000000ull
