@@ -66,16 +66,11 @@ unsigned long prereg_container_create(void)
 
 	if (!container)
 		return 0;
-	if (prereg_hw_init(&container->hw)) {
-		prereg_slot_return(container);
-		return 0;
-	}
 
 	/* Calls that mean an earlier one may hold the lock, and look. */
 	mutex_lock(&container->lock);
 	container->registrations = RB_ROOT;
 	container->mappings = RB_ROOT;
-	prereg_window_init(container);
 	mutex_unlock(&container->lock);
 	prereg_stat_add(PREREG_STAT_CONTAINERS, 1);
 	return container->id;
@@ -95,9 +90,9 @@ void prereg_container_destroy(unsigned long id)
 	if (container->owner)
 		prereg_container_disown(container);
 	container->id += PREREG_SLOTS;
+	WARN_ON(container->hw);
 	mutex_unlock(&container->lock);
 
-	prereg_hw_fini(&container->hw);
 	prereg_stat_add(PREREG_STAT_CONTAINERS, -1);
 	prereg_slot_return(container);
 }
@@ -223,7 +218,11 @@ void prereg_container_disown(struct prereg_container *container)
 
 	lockdep_assert_held(&container->lock);
 
-	prereg_iova_revoke(container, 0, U64_MAX);
+	/* Without a hw that is done already. */
+	if (container->hw) {
+		prereg_windows_close(container);
+		prereg_windows_init(container);
+	}
 
 	while ((registration = prereg_registration_first(container, 0,
 							 ULONG_MAX))) {

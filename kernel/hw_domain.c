@@ -2,6 +2,9 @@
 /*
  * hw_domain: a container's entries in struct iommu_domain (VT-d, AMD-Vi, SMMU…).
  *
+ * A window is nothing but a rule here: what is mapped in it lives in the same page
+ * tables, so windows may be of any size and their page size is a granularity.
+ *
  * Groups share a domain where they can. A group that cannot (another IOMMU
  * driver, other coherency or page sizes) gets a domain of its own, into which the
  * existing mappings are replayed; from then on every map goes into each.
@@ -29,6 +32,10 @@
 /* What may lie between two flushes: VT-d counts the pages of one in 32 bits. */
 #define PREREG_FLUSH_BYTES	(1ULL << 42)
 
+#define PREREG_DEFAULT_BYTES	(2ULL << 30)
+#define PREREG_SECOND_START	0x1000000000ULL
+#define PREREG_WINDOW_SHIFT_MAX	30
+
 static bool allow_unsafe_interrupts;
 module_param(allow_unsafe_interrupts, bool, 0644);
 MODULE_PARM_DESC(allow_unsafe_interrupts,
@@ -38,6 +45,23 @@ static bool share_domains = true;
 module_param(share_domains, bool, 0644);
 MODULE_PARM_DESC(share_domains,
 		 "Let groups of a container share page tables where they can; N serves tests. Default Y");
+
+/**
+ * struct prereg_hw_domain - the hw
+ * @domains: struct prereg_domain, one for each set of groups that can share
+ * @sg: room to hand an IOMMU many stretches at once, so that mapping needs no
+ *	memory for it
+ */
+struct prereg_hw_domain {
+	struct prereg_hw	hw;
+	struct list_head	domains;
+	struct scatterlist	*sg;
+};
+
+static struct prereg_hw_domain *to_hw_domain(const struct prereg_hw *hw)
+{
+	return container_of(hw, struct prereg_hw_domain, hw);
+}
 
 /**
  * struct prereg_group - an attached group
@@ -77,43 +101,31 @@ struct prereg_domain {
 
 #define PREREG_NO_MSI_BASE	(~(phys_addr_t)0)
 
-int prereg_hw_init(struct prereg_hw *hw)
+static void hw_domain_free(struct prereg_hw *hw)
 {
-	INIT_LIST_HEAD(&hw->domains);
-	hw->sg = kmalloc_array(PREREG_SG_MAX, sizeof(*hw->sg),
-			       GFP_KERNEL_ACCOUNT);
-	return hw->sg ? 0 : -ENOMEM;
+	WARN_ON(!list_empty(&to_hw_domain(hw)->domains));
+	kfree(to_hw_domain(hw)->sg);
+	kfree(to_hw_domain(hw));
 }
 
-void prereg_hw_fini(struct prereg_hw *hw)
-{
-	WARN_ON(!list_empty(&hw->domains));
-	kfree(hw->sg);
-}
-
-bool prereg_hw_attached(const struct prereg_hw *hw)
-{
-	return !list_empty(&hw->domains);
-}
-
-bool prereg_hw_coherent(const struct prereg_hw *hw)
+static bool hw_domain_coherent(const struct prereg_hw *hw)
 {
 	const struct prereg_domain *d;
 
-	list_for_each_entry(d, &hw->domains, entry)
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
 		if (!d->coherent)
 			return false;
-	return prereg_hw_attached(hw);
+	return true;
 }
 
-unsigned long prereg_hw_pgsizes(const struct prereg_hw *hw)
+static unsigned long hw_domain_block_sizes(const struct prereg_hw *hw)
 {
 	const struct prereg_domain *d;
-	unsigned long pgsizes = 0;
+	unsigned long sizes = 0;
 
-	list_for_each_entry(d, &hw->domains, entry)
-		pgsizes |= d->domain->pgsize_bitmap;
-	return pgsizes;
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
+		sizes |= d->domain->pgsize_bitmap;
+	return sizes;
 }
 
 static unsigned long domain_granule(const struct iommu_domain *domain)
@@ -121,14 +133,23 @@ static unsigned long domain_granule(const struct iommu_domain *domain)
 	return BIT(__ffs(domain->pgsize_bitmap));
 }
 
-unsigned long prereg_hw_granule(const struct prereg_hw *hw)
+/* Every power of two from the largest of the IOMMUs' smallest pages on. */
+static void hw_domain_get_info(const struct prereg_hw *hw,
+			       struct prereg_hw_info *info)
 {
 	const struct prereg_domain *d;
 	unsigned long granule = SZ_4K;
 
-	list_for_each_entry(d, &hw->domains, entry)
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
 		granule = max(granule, domain_granule(d->domain));
-	return granule;
+	*info = (struct prereg_hw_info) {
+		.default_bytes	= PREREG_DEFAULT_BYTES,
+		.second_start	= PREREG_SECOND_START,
+		.pgsizes	= GENMASK_ULL(PREREG_WINDOW_SHIFT_MAX,
+					      ilog2(granule)),
+		.windows	= PREREG_WINDOWS_MAX,
+		.levels		= 1,
+	};
 }
 
 /*
@@ -140,23 +161,27 @@ static bool resv_is_hole(const struct iommu_resv_region *resv)
 	return resv->type != IOMMU_RESV_DIRECT_RELAXABLE && resv->length;
 }
 
-bool prereg_hw_usable(const struct prereg_hw *hw, u64 first, u64 last)
+static int hw_domain_check(const struct prereg_hw *hw,
+			   const struct prereg_window *window, u64 iova,
+			   const struct prereg_region *region, u64 offset,
+			   u64 bytes)
 {
 	const struct iommu_resv_region *resv;
 	const struct prereg_domain *d;
 	const struct prereg_group *g;
+	u64 last = iova + bytes - 1;
 
-	list_for_each_entry(d, &hw->domains, entry) {
-		if (first < d->domain->geometry.aperture_start ||
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry) {
+		if (iova < d->domain->geometry.aperture_start ||
 		    last > d->domain->geometry.aperture_end)
-			return false;
+			return -ENXIO;
 		list_for_each_entry(g, &d->groups, entry)
 			list_for_each_entry(resv, &g->resv_regions, list)
-				if (resv_is_hole(resv) && first <= resv->start +
+				if (resv_is_hole(resv) && iova <= resv->start +
 				    (resv->length - 1) && last >= resv->start)
-					return false;
+					return -ENXIO;
 	}
-	return true;
+	return 0;
 }
 
 /*
@@ -262,8 +287,9 @@ static unsigned int hw_take_stretches(struct scatterlist *sg,
 	return n;
 }
 
-static int domain_map(const struct prereg_hw *hw, struct prereg_domain *d,
-		      u64 iova, const struct prereg_region *region, u64 offset,
+static int domain_map(const struct prereg_hw_domain *hw,
+		      struct prereg_domain *d, u64 iova,
+		      const struct prereg_region *region, u64 offset,
 		      u64 bytes, int prot, bool interruptible)
 {
 	struct prereg_cursor cursor;
@@ -313,15 +339,16 @@ unmap:
 	return ret;
 }
 
-int prereg_hw_map(struct prereg_hw *hw, u64 iova,
-		  const struct prereg_region *region, u64 offset, u64 bytes,
-		  int prot, bool interruptible)
+static int hw_domain_map(struct prereg_hw *hw, u64 iova,
+			 const struct prereg_region *region, u64 offset,
+			 u64 bytes, int prot, bool interruptible)
 {
+	struct prereg_hw_domain *hd = to_hw_domain(hw);
 	struct prereg_domain *d;
 	int ret;
 
-	list_for_each_entry(d, &hw->domains, entry) {
-		ret = domain_map(hw, d, iova, region, offset, bytes, prot,
+	list_for_each_entry(d, &hd->domains, entry) {
+		ret = domain_map(hd, d, iova, region, offset, bytes, prot,
 				 interruptible);
 		if (ret)
 			goto unmap;
@@ -329,34 +356,34 @@ int prereg_hw_map(struct prereg_hw *hw, u64 iova,
 	return 0;
 
 unmap:
-	list_for_each_entry_continue_reverse(d, &hw->domains, entry) {
+	list_for_each_entry_continue_reverse(d, &hd->domains, entry) {
 		domain_unmap(d, iova, bytes);
 		domain_flush(d);
 	}
 	return ret;
 }
 
-bool prereg_hw_unmap(struct prereg_hw *hw, u64 iova, u64 bytes)
+static bool hw_domain_unmap(struct prereg_hw *hw, u64 iova, u64 bytes)
 {
 	struct prereg_domain *d;
 	bool gone = true;
 
-	list_for_each_entry(d, &hw->domains, entry) {
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry) {
 		if (WARN_ON_ONCE(!domain_unmap(d, iova, bytes)))
 			gone = false;
 	}
 	return gone;
 }
 
-void prereg_hw_flush(struct prereg_hw *hw)
+static void hw_domain_flush(struct prereg_hw *hw)
 {
 	struct prereg_domain *d;
 
-	list_for_each_entry(d, &hw->domains, entry)
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
 		domain_flush(d);
 }
 
-static struct prereg_group *hw_find_group(const struct prereg_hw *hw,
+static struct prereg_group *hw_find_group(const struct prereg_hw_domain *hw,
 					  struct iommu_group *group,
 					  struct prereg_domain **domain)
 {
@@ -453,7 +480,7 @@ static bool domain_matches(const struct prereg_domain *d,
  * nothing, and answers attaches with -EBUSY: the group is in its new domain as
  * before, which must not be freed then.
  */
-static int hw_share_domain(struct prereg_hw *hw, struct prereg_group *g,
+static int hw_share_domain(struct prereg_hw_domain *hw, struct prereg_group *g,
 			   struct prereg_domain *new)
 {
 	struct prereg_domain *d;
@@ -491,7 +518,7 @@ static int hw_replay(struct prereg_container *container,
 		/* Its release() waits for our lock, to remove all this. */
 		if (!atomic_read(&owner->mm->mm_users))
 			return -EAGAIN;
-		ret = domain_map(&container->hw, new, mapping->range.first,
+		ret = domain_map(to_hw_domain(container->hw), new, mapping->range.first,
 				 mapping->registration->region,
 				 mapping->offset,
 				 mapping->range.last - mapping->range.first + 1,
@@ -503,15 +530,13 @@ static int hw_replay(struct prereg_container *container,
 	return 0;
 }
 
-int prereg_hw_attach(struct prereg_container *container,
-		     struct iommu_group *group)
+static int hw_domain_attach(struct prereg_container *container,
+			    struct iommu_group *group)
 {
-	struct prereg_hw *hw = &container->hw;
+	struct prereg_hw_domain *hw = to_hw_domain(container->hw);
 	struct prereg_domain *new, *unused;
 	struct prereg_group *g;
 	int ret;
-
-	lockdep_assert_held(&container->lock);
 
 	if (hw_find_group(hw, group, &unused))
 		return -EINVAL;
@@ -586,26 +611,22 @@ free_group:
 }
 
 /*
- * VFIO holds its container's group_lock for writing. Nobody else attaches or
- * detaches; calls and release() wait for container->lock. Another domain still
- * has the mappings, so they stay; without another one they are revoked while
- * the group is still there to be flushed.
+ * Another domain still has the mappings, so they stay; without another one they
+ * are revoked while the group is still there to be flushed.
  */
-void prereg_hw_detach(struct prereg_container *container,
-		      struct iommu_group *group)
+static bool hw_domain_detach(struct prereg_container *container,
+			     struct iommu_group *group)
 {
-	struct prereg_hw *hw = &container->hw;
+	struct prereg_hw_domain *hw = to_hw_domain(container->hw);
 	struct prereg_domain *d;
 	struct prereg_group *g;
 
-	lockdep_assert_held(&container->lock);
-
 	g = hw_find_group(hw, group, &d);
 	if (!g)
-		return;
+		return true;
 
 	if (list_is_singular(&hw->domains) && list_is_singular(&d->groups))
-		prereg_iova_revoke(container, 0, U64_MAX);
+		prereg_windows_close(container);
 	iommu_detach_group(d->domain, group);
 	list_del(&g->entry);
 	group_free(g);
@@ -614,4 +635,36 @@ void prereg_hw_detach(struct prereg_container *container,
 		iommu_domain_free(d->domain);
 		kfree(d);
 	}
+	return !list_empty(&hw->domains);
+}
+
+static const struct prereg_hw_ops hw_domain_ops = {
+	.free		= hw_domain_free,
+	.attach		= hw_domain_attach,
+	.detach		= hw_domain_detach,
+	.coherent	= hw_domain_coherent,
+	.get_info	= hw_domain_get_info,
+	.block_sizes	= hw_domain_block_sizes,
+	.check		= hw_domain_check,
+	.map		= hw_domain_map,
+	.unmap		= hw_domain_unmap,
+	.flush		= hw_domain_flush,
+};
+
+struct prereg_hw *prereg_hw_domain_create(void)
+{
+	struct prereg_hw_domain *hw;
+
+	hw = kzalloc(sizeof(*hw), GFP_KERNEL_ACCOUNT);
+	if (!hw)
+		return ERR_PTR(-ENOMEM);
+	hw->sg = kmalloc_array(PREREG_SG_MAX, sizeof(*hw->sg),
+			       GFP_KERNEL_ACCOUNT);
+	if (!hw->sg) {
+		kfree(hw);
+		return ERR_PTR(-ENOMEM);
+	}
+	hw->hw.ops = &hw_domain_ops;
+	INIT_LIST_HEAD(&hw->domains);
+	return &hw->hw;
 }

@@ -45,11 +45,12 @@ static long prereg_vfio_check_extension(void *iommu_data, unsigned long arg)
 			return 0;
 		/* KVM asks through the group, whoever owns the container. */
 		container = prereg_container_lock_held((unsigned long)iommu_data);
-		ret = prereg_hw_coherent(&container->hw);
+		ret = container->hw &&
+		      container->hw->ops->coherent(container->hw);
 		prereg_container_unlock(container);
 		return ret;
 	default:
-		return 0;
+		return prereg_hw_check_extension(arg);
 	}
 }
 

@@ -127,7 +127,7 @@ static int mapping_enter(struct prereg_container *container,
 			 const struct prereg_mapping *mapping, u64 first,
 			 u64 last, bool interruptible)
 {
-	return prereg_hw_map(&container->hw, first,
+	return prereg_hw_map(container->hw, first,
 			     mapping->registration->region,
 			     mapping->offset + (first - mapping->range.first),
 			     last - first + 1, mapping->prot, interruptible);
@@ -137,7 +137,7 @@ static int mapping_enter(struct prereg_container *container,
 static void mapping_leave(struct prereg_container *container, u64 first,
 			  u64 last)
 {
-	if (prereg_hw_unmap(&container->hw, first, last - first + 1))
+	if (prereg_hw_unmap(container->hw, first, last - first + 1))
 		return;
 	/* Which ones stayed is not known: keep all that may be meant. */
 	prereg_container_stick(container);
@@ -175,10 +175,10 @@ static bool mapping_block_at(struct prereg_container *container,
 			     const struct prereg_mapping *mapping, u64 cut,
 			     u64 *first, u64 *last)
 {
-	unsigned long pgsizes = prereg_hw_pgsizes(&container->hw);
+	unsigned long sizes = container->hw->ops->block_sizes(container->hw);
 
-	for (; pgsizes; pgsizes &= ~BIT(__fls(pgsizes))) {
-		u64 bytes = BIT_ULL(__fls(pgsizes));
+	for (; sizes; sizes &= ~BIT(__fls(sizes))) {
+		u64 bytes = BIT_ULL(__fls(sizes));
 
 		*first = round_down(cut, bytes);
 		*last = *first + bytes - 1;
@@ -198,7 +198,7 @@ static int mapping_break_block(struct prereg_container *container,
 			       struct prereg_mapping *mapping, u64 first,
 			       u64 cut, u64 last)
 {
-	struct prereg_hw *hw = &container->hw;
+	struct prereg_hw *hw = container->hw;
 	int ret;
 
 	mapping_leave(container, first, last);
@@ -316,7 +316,7 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 	if (!any)
 		return;
 	mapping_leave(container, range_first, range_last);
-	prereg_hw_flush(&container->hw);
+	prereg_hw_flush(container->hw);
 }
 
 void prereg_iova_revoke(struct prereg_container *container, u64 first,
@@ -383,24 +383,34 @@ static void mapping_restore(struct prereg_container *container,
 	}
 }
 
-int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
-		    unsigned long vaddr, int prot)
+long prereg_iova_map(struct prereg_container *container,
+		     struct prereg_window *window, u64 iova, u64 bytes,
+		     unsigned long vaddr, int prot)
 {
 	struct rb_root old = RB_ROOT;
 	struct prereg_registration *registration;
 	struct prereg_mapping *mapping, *replaced;
 	u64 last = iova + bytes - 1;
-	int ret;
+	long ret;
 
 	lockdep_assert_held(&container->lock);
 
 	registration = prereg_container_registration(container, vaddr);
 	if (!registration || bytes - 1 > registration->range.last - vaddr)
 		return -EINVAL;
-	if (!prereg_hw_usable(&container->hw, iova, last))
-		return -ENXIO;
+	ret = container->hw->ops->check(container->hw, window, iova,
+					registration->region,
+					vaddr - registration->range.first,
+					bytes);
+	if (ret)
+		return ret;
 	if (container->cost + mapping_cost(bytes) > READ_ONCE(mappings_max))
 		return -ENOSPC;
+	if (unlikely(!window->open)) {
+		ret = prereg_window_open(container, window, 0);
+		if (ret)
+			return ret;
+	}
 
 	mapping = kmem_cache_alloc(prereg_mapping_cache, GFP_KERNEL);
 	if (!mapping)

@@ -270,12 +270,18 @@ bool prereg_region_is_block(const struct prereg_region *region, u64 offset,
  * struct prereg_window - an IOVA range that may be mapped
  * @start: its first IOVA
  * @last: its last IOVA
+ * @pages: what its tables cost the owner's RLIMIT_MEMLOCK
  * @page_shift: log2 of the granularity of MAP and UNMAP; 0: slot not in use
+ * @levels: of its tables
+ * @open: the hw has it; only the default window waits for that
  */
 struct prereg_window {
-	u64	start;
-	u64	last;
-	u8	page_shift;
+	u64		start;
+	u64		last;
+	unsigned long	pages;
+	u8		page_shift;
+	u8		levels;
+	bool		open;
 };
 
 /**
@@ -305,7 +311,7 @@ struct prereg_registration {
  * @mapped_bytes: their lengths
  * @cost: what they count, see mappings_max in mapping.c
  * @windows: the slots, by prereg_window.page_shift in use or not
- * @hw: IOMMU entries and attached groups
+ * @hw: IOMMU entries and attached groups; NULL: no group is attached
  *
  * The struct is never freed while the module is loaded, so that a call may
  * take @lock and only then learn whether the container is still there.
@@ -324,7 +330,7 @@ struct prereg_container {
 	u64			mapped_bytes;
 	u64			cost;
 	struct prereg_window	windows[PREREG_WINDOWS_MAX];
-	struct prereg_hw	hw;
+	struct prereg_hw	*hw;
 };
 
 /* Make a container. Return: its id, for VFIO; 0: no memory. */
@@ -405,35 +411,43 @@ prereg_container_registration(struct prereg_container *container,
 
 /* ---- window.c --------------------------------------------------------- */
 
-/* The default window, made with the first group: [0, 2 GiB), 4 KiB pages. */
-#define PREREG_WINDOW_DEFAULT_BYTES	(2ULL << 30)
-/* Where the second window starts, unless the first reaches further. */
-#define PREREG_WINDOW_SECOND_START	0x1000000000ULL
+/* All of window.c: container->lock held, a group attached. */
 
-/* All of window.c: container->lock held. */
+/* The default window (not open) and no other. */
+void prereg_windows_init(struct prereg_container *container);
 
-/* Open the default window and no other. */
-void prereg_window_init(struct prereg_container *container);
+/* Unmap everything and close every window. Cannot fail, allocates nothing. */
+void prereg_windows_close(struct prereg_container *container);
 
 /* The window that holds iova, or NULL. */
 struct prereg_window *prereg_window_find(struct prereg_container *container,
 					 u64 iova);
 
-/* Page sizes a window may have, as a bitmap of powers of two. */
-u64 prereg_window_pgsizes(struct prereg_container *container);
+/**
+ * prereg_window_open - make a window that is there usable
+ * @charged: pages charged to the owner for its tables; the window keeps them
+ *
+ * Return: 0; more than 0: so many pages must be charged first, without the lock,
+ * since that waits for mmap_lock; what the hw said, and nothing changed.
+ */
+long prereg_window_open(struct prereg_container *container,
+			struct prereg_window *window, unsigned long charged);
 
 /**
- * prereg_window_create - open a window
- * @page_shift: log2 of its granularity, one of prereg_window_pgsizes()
+ * prereg_window_create - make and open a window
+ * @page_shift: log2 of its granularity, one of the hw's pgsizes
  * @bytes: its size, a power of two, at least one page
+ * @levels: of its tables, 1 to what the hw allows
+ * @charged: as for prereg_window_open()
  * @start: out: its first IOVA
  *
  * Reserved IOVAs and IOVAs behind the IOMMU's aperture are holes in it.
- * Return: 0; -EINVAL page_shift or size; -ENOSPC both slots in use, or no room
- * beside the other window.
+ * Return: as prereg_window_open(); -EINVAL page_shift, size or levels; -ENOSPC
+ * both slots in use, or no room beside the other window.
  */
-int prereg_window_create(struct prereg_container *container, u32 page_shift,
-			 u64 bytes, u64 *start);
+long prereg_window_create(struct prereg_container *container, u32 page_shift,
+			  u64 bytes, u32 levels, unsigned long charged,
+			  u64 *start);
 
 /* Unmap what is mapped in it and close it; -EINVAL: no window starts there. */
 int prereg_window_remove(struct prereg_container *container, u64 start);
@@ -458,18 +472,21 @@ struct prereg_mapping {
 
 /**
  * prereg_iova_map - map registered memory
+ * @window: one that holds all of the range; opened if it is not yet
  * @iova: first IOVA
  * @bytes: length, not 0; iova + bytes does not wrap
  * @vaddr: user address; as iova and bytes a multiple of the IOMMU's page
  * @prot: IOMMU_READ | IOMMU_WRITE, at least one
  *
  * Existing mappings in the range are replaced.
- * Return: 0; -EINVAL not registered or over the registration's end; -ENXIO
- * reserved or behind the aperture; -ENOSPC mappings_max; -ENOMEM; -EINTR.
+ * Return: 0; more than 0: see prereg_window_open(); -EINVAL not registered or over the registration's end; -ENXIO
+ * reserved or behind the aperture; -EPERM memory in pieces smaller than the
+ * window's hardware pages; -ENOSPC mappings_max; -ENOMEM; -EINTR.
  * On an error nothing changed, see "OUT OF PAGE TABLES" in mapping.c.
  */
-int prereg_iova_map(struct prereg_container *container, u64 iova, u64 bytes,
-		    unsigned long vaddr, int prot);
+long prereg_iova_map(struct prereg_container *container,
+		     struct prereg_window *window, u64 iova, u64 bytes,
+		     unsigned long vaddr, int prot);
 
 /**
  * prereg_iova_unmap - unmap whatever is mapped in a range, then flush

@@ -31,25 +31,39 @@ union prereg_arg {
 	struct vfio_iommu_spapr_tce_remove		remove;
 };
 
+/* Lock for a call that needs a group in the container. */
+static struct prereg_container *spapr_lock(unsigned long id)
+{
+	struct prereg_container *container = prereg_container_lock(id);
+
+	if (IS_ERR(container) || container->hw)
+		return container;
+	prereg_container_unlock(container);
+	return ERR_PTR(-ENXIO);
+}
+
 static int spapr_get_info(unsigned long id, union prereg_arg *arg,
 			  void __user *user)
 {
 	struct prereg_container *container;
 	struct vfio_iommu_spapr_tce_info *info = &arg->info;
+	struct prereg_hw_info hw_info;
 	size_t bytes = offsetofend(struct vfio_iommu_spapr_tce_info,
 				   dma32_window_size);
 
-	container = prereg_container_lock(id);
+	container = spapr_lock(id);
 	if (IS_ERR(container))
 		return PTR_ERR(container);
-	info->flags = VFIO_IOMMU_SPAPR_INFO_DDW;
-	info->dma32_window_start = 0;
-	info->dma32_window_size = PREREG_WINDOW_DEFAULT_BYTES;
-	memset(&info->ddw, 0, sizeof(info->ddw));
-	info->ddw.pgsizes = prereg_window_pgsizes(container);
-	info->ddw.max_dynamic_windows_supported = PREREG_WINDOWS_MAX;
-	info->ddw.levels = 1;
+	container->hw->ops->get_info(container->hw, &hw_info);
 	prereg_container_unlock(container);
+
+	info->flags = VFIO_IOMMU_SPAPR_INFO_DDW;
+	info->dma32_window_start = hw_info.default_start;
+	info->dma32_window_size = hw_info.default_bytes;
+	memset(&info->ddw, 0, sizeof(info->ddw));
+	info->ddw.pgsizes = hw_info.pgsizes;
+	info->ddw.max_dynamic_windows_supported = hw_info.windows;
+	info->ddw.levels = hw_info.levels;
 
 	if (info->argsz >= sizeof(*info))
 		bytes = sizeof(*info);
@@ -93,30 +107,101 @@ static int spapr_unregister(unsigned long id, union prereg_arg *arg,
 static struct prereg_container *spapr_lock_to_map(unsigned long id)
 {
 	struct prereg_container *container = prereg_container_lock(id);
+	bool may_map;
 
-	if (IS_ERR(container) || container->may_map)
+	if (IS_ERR(container))
+		return container;
+	may_map = container->may_map;
+	if (likely(may_map && container->hw))
 		return container;
 	prereg_container_unlock(container);
-	return ERR_PTR(-EPERM);
+	return ERR_PTR(may_map ? -ENXIO : -EPERM);
 }
 
 /*
- * Does the range lie in one window, in whole pages of it? So must the vaddr of
- * a MAP.
+ * The window that the range lies in, in whole pages of it; so must the vaddr of
+ * a MAP. Or ERR_PTR(-EINVAL), ERR_PTR(-ENXIO).
  */
-static int spapr_check_window(struct prereg_container *container, u64 iova,
-			      u64 bytes, u64 vaddr)
+static struct prereg_window *spapr_window(struct prereg_container *container,
+					  u64 iova, u64 bytes, u64 vaddr)
 {
-	const struct prereg_window *window =
-		prereg_window_find(container, iova);
+	struct prereg_window *window = prereg_window_find(container, iova);
 
 	if (!window)
-		return -ENXIO;
+		return ERR_PTR(-ENXIO);
 	if ((iova | bytes | vaddr) & (BIT_ULL(window->page_shift) - 1))
-		return -EINVAL;
+		return ERR_PTR(-EINVAL);
 	if (bytes && bytes - 1 > window->last - iova)
-		return -ENXIO;
-	return 0;
+		return ERR_PTR(-ENXIO);
+	return window;
+}
+
+/*
+ * What changes windows changes what the owner may map, so whoever succeeds with
+ * it becomes the owner, as with REGISTER. The owner is got, and tables of a
+ * window are charged to it, without the lock, since that waits for mmap_lock:
+ * @call returns how many pages are missing in @charged.
+ */
+static long spapr_window_call(unsigned long id,
+			      long (*call)(struct prereg_container *container,
+					   union prereg_arg *arg,
+					   void __user *user,
+					   unsigned long charged),
+			      union prereg_arg *arg, void __user *user)
+{
+	struct prereg_container *container;
+	struct prereg_owner *owner;
+	unsigned long charged = 0;
+	bool claimed = false;
+	long ret;
+
+	owner = prereg_owner_get_current();
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+
+	for (;;) {
+		container = spapr_lock(id);
+		if (IS_ERR(container)) {
+			ret = PTR_ERR(container);
+			break;
+		}
+		ret = call(container, arg, user, charged);
+		if (!ret)
+			claimed = prereg_container_claim(container, owner);
+		prereg_container_unlock(container);
+		if (ret <= 0)
+			break;
+
+		prereg_owner_owe(owner, charged);
+		charged = ret;
+		ret = prereg_owner_charge(owner, charged);
+		if (ret) {
+			charged = 0;
+			break;
+		}
+	}
+
+	if (ret)
+		prereg_owner_owe(owner, charged);
+	/* Also what a REMOVE gave back. */
+	prereg_owner_pay(owner);
+	if (!claimed)
+		prereg_owner_put(owner);
+	return ret;
+}
+
+/* Open the default window, into which the owner wants to map. */
+static long spapr_window_open(struct prereg_container *container,
+			      union prereg_arg *arg, void __user *user,
+			      unsigned long charged)
+{
+	struct prereg_window *window =
+		prereg_window_find(container, arg->map.iova);
+
+	/* Gone, or another thread opened it: the caller looks again. */
+	if (!window || window->open)
+		return -EAGAIN;
+	return prereg_window_open(container, window, charged);
 }
 
 static int spapr_map(unsigned long id, union prereg_arg *arg,
@@ -124,24 +209,39 @@ static int spapr_map(unsigned long id, union prereg_arg *arg,
 {
 	const struct vfio_iommu_type1_dma_map *map = &arg->map;
 	struct prereg_container *container;
-	int prot = 0, ret;
+	struct prereg_window *window;
+	int prot = 0;
+	long ret;
 
 	if (map->flags & VFIO_DMA_MAP_FLAG_READ)
 		prot |= IOMMU_READ;
 	if (map->flags & VFIO_DMA_MAP_FLAG_WRITE)
 		prot |= IOMMU_WRITE;
 
-	container = spapr_lock_to_map(id);
-	if (IS_ERR(container))
-		return PTR_ERR(container);
-	ret = -EINVAL;
-	if (map->flags & ~PREREG_MAP_FLAGS || !prot || !map->size)
-		goto unlock;
-	ret = spapr_check_window(container, map->iova, map->size, map->vaddr);
-	if (!ret)
-		ret = prereg_iova_map(container, map->iova, map->size,
+	for (;;) {
+		container = spapr_lock_to_map(id);
+		if (IS_ERR(container))
+			return PTR_ERR(container);
+		if (map->flags & ~PREREG_MAP_FLAGS || !prot || !map->size)
+			window = ERR_PTR(-EINVAL);
+		else
+			window = spapr_window(container, map->iova, map->size,
+					      map->vaddr);
+		if (IS_ERR(window)) {
+			ret = PTR_ERR(window);
+			break;
+		}
+		ret = prereg_iova_map(container, window, map->iova, map->size,
 				      map->vaddr, prot);
-unlock:
+		if (ret <= 0)
+			break;
+
+		/* Its tables are to be charged first. */
+		prereg_container_unlock(container);
+		ret = spapr_window_call(id, spapr_window_open, arg, user);
+		if (ret && ret != -EAGAIN)
+			return ret;
+	}
 	prereg_container_unlock(container);
 	return ret;
 }
@@ -151,68 +251,31 @@ static int spapr_unmap(unsigned long id, union prereg_arg *arg,
 {
 	const struct vfio_iommu_type1_dma_unmap *unmap = &arg->unmap;
 	struct prereg_container *container;
-	int ret;
+	struct prereg_window *window;
+	int ret = -EINVAL;
 
 	container = spapr_lock_to_map(id);
 	if (IS_ERR(container))
 		return PTR_ERR(container);
-	ret = -EINVAL;
-	if (unmap->flags)
-		goto unlock;
-	ret = spapr_check_window(container, unmap->iova, unmap->size, 0);
+	if (!unmap->flags) {
+		window = spapr_window(container, unmap->iova, unmap->size, 0);
+		ret = PTR_ERR_OR_ZERO(window);
+	}
 	if (!ret && unmap->size)
 		ret = prereg_iova_unmap(container, unmap->iova, unmap->size);
-unlock:
 	prereg_container_unlock(container);
 	return ret;
 }
 
-/*
- * CREATE and REMOVE change what the owner may map, so whoever succeeds with one
- * becomes the owner, as with REGISTER. The owner is got before the lock, since
- * that takes mmap_lock.
- */
-static int spapr_window_call(unsigned long id,
-			     int (*call)(struct prereg_container *container,
-					 union prereg_arg *arg,
-					 void __user *user),
-			     union prereg_arg *arg, void __user *user)
+static long spapr_window_create(struct prereg_container *container,
+				union prereg_arg *arg, void __user *user,
+				unsigned long charged)
 {
-	struct prereg_container *container;
-	struct prereg_owner *owner;
-	bool claimed = false;
-	int ret;
-
-	owner = prereg_owner_get_current();
-	if (IS_ERR(owner))
-		return PTR_ERR(owner);
-
-	container = prereg_container_lock(id);
-	if (IS_ERR(container)) {
-		ret = PTR_ERR(container);
-		goto put_owner;
-	}
-	ret = -ENXIO;
-	if (prereg_hw_attached(&container->hw))
-		ret = call(container, arg, user);
-	if (!ret)
-		claimed = prereg_container_claim(container, owner);
-	prereg_container_unlock(container);
-
-put_owner:
-	if (!claimed)
-		prereg_owner_put(owner);
-	return ret;
-}
-
-static int spapr_window_create(struct prereg_container *container,
-			       union prereg_arg *arg, void __user *user)
-{
-	int ret;
+	long ret;
 
 	ret = prereg_window_create(container, arg->create.page_shift,
-				   arg->create.window_size,
-				   &arg->create.start_addr);
+				   arg->create.window_size, arg->create.levels,
+				   charged, &arg->create.start_addr);
 	if (ret)
 		return ret;
 
@@ -221,13 +284,18 @@ static int spapr_window_create(struct prereg_container *container,
 	if (__copy_to_user_inatomic(user, &arg->create, sizeof(arg->create)))
 		ret = -EAGAIN;
 	pagefault_enable();
-	if (ret)
+	if (ret) {
+		/* The caller returns the charge: there may be no owner here. */
+		prereg_window_find(container,
+				   arg->create.start_addr)->pages = 0;
 		prereg_window_remove(container, arg->create.start_addr);
+	}
 	return ret;
 }
 
-static int spapr_window_remove(struct prereg_container *container,
-			       union prereg_arg *arg, void __user *user)
+static long spapr_window_remove(struct prereg_container *container,
+				union prereg_arg *arg, void __user *user,
+				unsigned long charged)
 {
 	return prereg_window_remove(container, arg->remove.start_addr);
 }
@@ -235,9 +303,9 @@ static int spapr_window_remove(struct prereg_container *container,
 static int spapr_create(unsigned long id, union prereg_arg *arg,
 			void __user *user)
 {
-	int ret;
+	long ret;
 
-	if (arg->flags || arg->create.levels != 1)
+	if (arg->flags)
 		return -EINVAL;
 
 	do {
@@ -255,6 +323,41 @@ static int spapr_remove(unsigned long id, union prereg_arg *arg,
 	if (arg->flags)
 		return -EINVAL;
 	return spapr_window_call(id, spapr_window_remove, arg, user);
+}
+
+/* Error recovery of the groups' slots; only where the hw knows of it. */
+static long spapr_eeh_pe_op(unsigned long id, void __user *user)
+{
+	struct prereg_container *container;
+	struct vfio_eeh_pe_op op;
+	bool served;
+	long ret;
+
+	container = spapr_lock(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
+	served = container->hw->ops->eeh_pe_op;
+	prereg_container_unlock(container);
+	if (!served)
+		return -ENOTTY;
+
+	if (copy_from_user(&op, user, offsetofend(struct vfio_eeh_pe_op, op)))
+		return -EFAULT;
+	if (op.argsz < offsetofend(struct vfio_eeh_pe_op, op) || op.flags)
+		return -EINVAL;
+	if (op.op == VFIO_EEH_PE_INJECT_ERR) {
+		if (op.argsz < sizeof(op))
+			return -EINVAL;
+		if (copy_from_user(&op, user, sizeof(op)))
+			return -EFAULT;
+	}
+
+	container = spapr_lock(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
+	ret = container->hw->ops->eeh_pe_op(container->hw, &op);
+	prereg_container_unlock(container);
+	return ret;
 }
 
 static const struct prereg_call {
@@ -293,6 +396,8 @@ long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 	for (i = 0; i < ARRAY_SIZE(prereg_calls); i++)
 		if (prereg_calls[i].cmd == cmd)
 			call = &prereg_calls[i];
+	if (cmd == VFIO_EEH_PE_OP)
+		return spapr_eeh_pe_op(id, user);
 	if (!call)
 		return -ENOTTY;
 

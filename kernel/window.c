@@ -2,8 +2,9 @@
 /*
  * window: the IOVA ranges of a container that may be mapped.
  *
- * A window costs nothing but its slot: what is mapped in it lives in the
- * container's mapping tree, so windows may be of any size.
+ * The default window is there from the first group on, as its user expects, but
+ * it is opened in the hardware, and its tables are charged, when something is
+ * first mapped in it: most users remove it before that.
  */
 #include <linux/bits.h>
 #include <linux/errno.h>
@@ -13,15 +14,17 @@
 #include "prereg.h"
 
 #define PREREG_WINDOW_DEFAULT_SHIFT	12
-/* A window's page size is a granularity, so any power of two up to 1 GiB will do. */
-#define PREREG_WINDOW_MAX_SHIFT		30
 
-void prereg_window_init(struct prereg_container *container)
+void prereg_windows_init(struct prereg_container *container)
 {
+	struct prereg_hw_info info;
+
+	container->hw->ops->get_info(container->hw, &info);
 	container->windows[0] = (struct prereg_window) {
-		.start		= 0,
-		.last		= PREREG_WINDOW_DEFAULT_BYTES - 1,
+		.start		= info.default_start,
+		.last		= info.default_start + info.default_bytes - 1,
 		.page_shift	= PREREG_WINDOW_DEFAULT_SHIFT,
+		.levels		= 1,
 	};
 	container->windows[1] = (struct prereg_window) {};
 }
@@ -41,32 +44,76 @@ struct prereg_window *prereg_window_find(struct prereg_container *container,
 	return NULL;
 }
 
-u64 prereg_window_pgsizes(struct prereg_container *container)
+long prereg_window_open(struct prereg_container *container,
+			struct prereg_window *window, unsigned long charged)
 {
-	return GENMASK_ULL(PREREG_WINDOW_MAX_SHIFT,
-			   ilog2(prereg_hw_granule(&container->hw)));
+	const struct prereg_hw_ops *ops = container->hw->ops;
+	unsigned long pages = 0;
+	int ret = 0;
+
+	if (ops->window_pages)
+		pages = ops->window_pages(container->hw, window);
+	if (pages > charged)
+		return pages;
+	if (ops->window_open)
+		ret = ops->window_open(container->hw,
+				       window - container->windows, window);
+	if (ret)
+		return ret;
+	window->pages = charged;
+	window->open = true;
+	return 0;
 }
 
-int prereg_window_create(struct prereg_container *container, u32 page_shift,
-			 u64 bytes, u64 *start)
+/* Nothing is mapped in it any more. */
+static void window_close(struct prereg_container *container,
+			 struct prereg_window *window)
+{
+	const struct prereg_hw_ops *ops = container->hw->ops;
+
+	if (window->open && ops->window_close)
+		ops->window_close(container->hw, window - container->windows);
+	if (window->pages)
+		prereg_owner_owe(container->owner, window->pages);
+	*window = (struct prereg_window) {};
+}
+
+void prereg_windows_close(struct prereg_container *container)
+{
+	unsigned int i;
+
+	prereg_iova_revoke(container, 0, U64_MAX);
+	for (i = 0; i < PREREG_WINDOWS_MAX; i++)
+		if (container->windows[i].page_shift)
+			window_close(container, &container->windows[i]);
+}
+
+long prereg_window_create(struct prereg_container *container, u32 page_shift,
+			  u64 bytes, u32 levels, unsigned long charged,
+			  u64 *start)
 {
 	struct prereg_window *first = &container->windows[0];
 	struct prereg_window *second = &container->windows[1];
 	struct prereg_window *window;
+	struct prereg_hw_info info;
 	u64 last;
+	long ret;
 
-	if (page_shift > PREREG_WINDOW_MAX_SHIFT ||
-	    !(prereg_window_pgsizes(container) & BIT_ULL(page_shift)))
+	container->hw->ops->get_info(container->hw, &info);
+	if (page_shift >= BITS_PER_LONG ||
+	    !(info.pgsizes & BIT_ULL(page_shift)))
 		return -EINVAL;
 	if (!is_power_of_2(bytes) || bytes < BIT_ULL(page_shift))
+		return -EINVAL;
+	if (!levels || levels > info.levels)
 		return -EINVAL;
 
 	if (!first->page_shift) {
 		window = first;
-		*start = 0;
-	} else if (!second->page_shift) {
+		*start = info.default_start;
+	} else if (!second->page_shift && info.windows > 1) {
 		window = second;
-		*start = max(PREREG_WINDOW_SECOND_START, first->last + 1);
+		*start = max(info.second_start, first->last + 1);
 	} else {
 		return -ENOSPC;
 	}
@@ -78,7 +125,12 @@ int prereg_window_create(struct prereg_container *container, u32 page_shift,
 	window->start = *start;
 	window->last = last;
 	window->page_shift = page_shift;
-	return 0;
+	window->levels = levels;
+	ret = prereg_window_open(container, window, charged);
+	if (ret)
+		*window = (struct prereg_window) {};
+	*start = window->start;
+	return ret;
 }
 
 int prereg_window_remove(struct prereg_container *container, u64 start)
@@ -89,6 +141,6 @@ int prereg_window_remove(struct prereg_container *container, u64 start)
 		return -EINVAL;
 
 	prereg_iova_revoke(container, window->start, window->last);
-	window->page_shift = 0;
+	window_close(container, window);
 	return 0;
 }

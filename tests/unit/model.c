@@ -286,6 +286,8 @@ int model_map(struct model *m, int container, int process, u64 iova,
 
 	if (strange(c, process) || !c->may_map)
 		return -EPERM;
+	if (!c->groups)
+		return -ENXIO;
 	if (!prot || !range.bytes)
 		return -EINVAL;
 	ret = window_check(c, iova, range.bytes, range.vaddr);
@@ -398,6 +400,14 @@ int model_remove(struct model *m, int container, int process, u64 start)
 	return 0;
 }
 
+/* The default window, as long as there is a group. */
+static void windows_reset(struct model_container *c)
+{
+	c->windows[0] = c->windows[1] = (struct model_window) { 0 };
+	if (c->groups)
+		c->windows[0] = (struct model_window) { 0, 2 * GIB, 12 };
+}
+
 /* ---- groups, the beginning and the end ----------------------------------------- */
 
 int model_attach(struct model *m, int container, int group)
@@ -411,6 +421,8 @@ int model_attach(struct model *m, int container, int group)
 				  model_page_iova(i) + PAGE_SIZE - 1))
 			return -EINVAL;
 	c->groups |= BIT(group);
+	if (c->groups == BIT(group))
+		windows_reset(c);
 	return 0;
 }
 
@@ -419,8 +431,10 @@ void model_detach(struct model *m, int container, int group)
 	struct model_container *c = &m->containers[container];
 
 	c->groups &= ~BIT(group);
-	if (!c->groups)
+	if (!c->groups) {
 		pages_clear(c, 0, U64_MAX);
+		windows_reset(c);
+	}
 }
 
 static void disown(struct model *m, struct model_container *c)
@@ -428,6 +442,7 @@ static void disown(struct model *m, struct model_container *c)
 	pages_clear(c, 0, U64_MAX);
 	while (c->nregistrations)
 		registration_drop(m, c, 0);
+	windows_reset(c);
 	c->owner = MODEL_NOBODY;
 	c->may_map = false;
 }
@@ -436,7 +451,6 @@ void model_open(struct model *m, int container)
 {
 	m->containers[container] = (struct model_container) {
 		.owner = MODEL_NOBODY,
-		.windows = { { 0, 2 * GIB, 12 } },
 	};
 }
 

@@ -5,8 +5,8 @@
 #include "unit.h"
 
 #define VADDR	0x100000000UL
-#define SECOND	PREREG_WINDOW_SECOND_START
-#define DEFAULT_BYTES	PREREG_WINDOW_DEFAULT_BYTES
+#define SECOND	0x1000000000ULL
+#define DEFAULT_BYTES	(2ULL << 30)
 
 static struct unit_process self;
 static void *container;

@@ -450,7 +450,7 @@ static void snapshot_container(FILE *out, const struct book *book)
 
 	fprintf(out, "container owner %u may_map %d attached %d\n",
 		c->owner ? c->owner->mm->id : 0, c->may_map,
-		prereg_hw_attached(&c->hw));
+		!!c->hw);
 	for (i = 0; i < PREREG_WINDOWS_MAX; i++)
 		if (c->windows[i].page_shift)
 			fprintf(out, " window %#llx-%#llx shift %u\n",

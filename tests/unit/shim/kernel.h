@@ -66,6 +66,7 @@ void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define SZ_1G			0x40000000
 #define SZ_2G			0x80000000
 #define BITS_PER_BYTE		8
+#define BITS_PER_LONG		64
 
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)

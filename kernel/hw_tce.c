@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hw_tce: a container's entries in the TCE tables of POWER (struct
+ * iommu_table_group, <asm/iommu.h>), which the kernel's own SPAPR TCE driver uses
+ * too. The only file that knows of powerpc.
+ *
+ * A window is a table here, one entry for each of its pages, and every group of
+ * the container has the same tables. They are made by the platform (OPAL's
+ * windows on PowerNV), multi-level ones on demand: entering a TCE may need
+ * memory, removing one never does.
+ *
+ * FLUSHING
+ *
+ * The PHB caches TCEs. unmap() clears entries and remembers where; a device is
+ * cut off when tce_kill() of them has returned, which flush() sees to. Entering
+ * a TCE needs a kill as well: that there was none may be cached.
+ *
+ * Interrupts are isolated by the PHB, which lets a PE raise only what was given
+ * to it, so nothing like allow_unsafe_interrupts is asked for.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/iommu.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+
+#include <asm/eeh.h>
+#include <asm/iommu.h>
+
+#include "prereg.h"
+
+/* Entries after which others may run and a fatal signal is noticed. */
+#define TCE_BATCH		512
+/* Where PowerNV and pSeries put the second window. */
+#define TCE_SECOND_START	(1ULL << 59)
+
+/**
+ * struct tce_group - an attached group
+ * @entry: in tce->groups
+ * @group: VFIO keeps it alive while it is attached
+ * @table_group: its windows
+ */
+struct tce_group {
+	struct list_head		entry;
+	struct iommu_group		*group;
+	struct iommu_table_group	*table_group;
+};
+
+/**
+ * struct prereg_hw_tce - the hw
+ * @groups: struct tce_group
+ * @tables: of the open windows, by slot; each group has them too
+ * @kill_table: entries [@kill_entry, @kill_entry + @kill_entries) of it were
+ *	cleared since the last flush; NULL: none
+ */
+struct prereg_hw_tce {
+	struct prereg_hw	hw;
+	struct list_head	groups;
+	struct iommu_table	*tables[PREREG_WINDOWS_MAX];
+	struct iommu_table	*kill_table;
+	unsigned long		kill_entry;
+	unsigned long		kill_entries;
+};
+
+static_assert(PREREG_WINDOWS_MAX == IOMMU_TABLE_GROUP_MAX_TABLES);
+
+static struct prereg_hw_tce *to_tce(const struct prereg_hw *hw)
+{
+	return container_of(hw, struct prereg_hw_tce, hw);
+}
+
+static struct iommu_table_group *tce_first(const struct prereg_hw_tce *tce)
+{
+	return list_first_entry(&tce->groups, struct tce_group,
+				entry)->table_group;
+}
+
+static void hw_tce_free(struct prereg_hw *hw)
+{
+	WARN_ON(!list_empty(&to_tce(hw)->groups));
+	kfree(to_tce(hw));
+}
+
+/* As the kernel's driver answers; no-snoop is nothing that POWER knows of. */
+static bool hw_tce_coherent(const struct prereg_hw *hw)
+{
+	return false;
+}
+
+static void hw_tce_get_info(const struct prereg_hw *hw,
+			    struct prereg_hw_info *info)
+{
+	const struct iommu_table_group *table_group = tce_first(to_tce(hw));
+
+	*info = (struct prereg_hw_info) {
+		.default_start	= table_group->tce32_start,
+		.default_bytes	= table_group->tce32_size,
+		.second_start	= TCE_SECOND_START,
+		.pgsizes	= table_group->pgsizes,
+		.windows	= min_t(u32, PREREG_WINDOWS_MAX,
+				table_group->max_dynamic_windows_supported),
+		.levels		= table_group->max_levels,
+	};
+}
+
+/* An entry is a page of the window: nothing larger to be broken up. */
+static unsigned long hw_tce_block_sizes(const struct prereg_hw *hw)
+{
+	return 0;
+}
+
+/* ---- windows --------------------------------------------------------------- */
+
+static unsigned long hw_tce_window_pages(const struct prereg_hw *hw,
+					 const struct prereg_window *window)
+{
+	const struct iommu_table_group *table_group = tce_first(to_tce(hw));
+	u64 bytes = window->last - window->start + 1;
+
+	return DIV_ROUND_UP(table_group->ops->get_table_size(window->page_shift,
+							     bytes,
+							     window->levels),
+			    PAGE_SIZE);
+}
+
+/*
+ * If the platform cannot take a table out of the hardware, the hardware goes on
+ * walking it: its memory is never given back.
+ */
+static bool tce_unset_window(struct iommu_table_group *table_group,
+			     unsigned int slot)
+{
+	return !WARN_ON(table_group->ops->unset_window(table_group, slot));
+}
+
+static int tce_set_window(struct iommu_table_group *table_group,
+			  unsigned int slot, struct iommu_table *table)
+{
+	long ret = table_group->ops->set_window(table_group, slot, table);
+
+	if (ret)
+		return ret > 0 ? -EIO : ret;
+	/* Out of memory the platform sets the window and does not link it. */
+	if (table_group->tables[slot] != table) {
+		tce_unset_window(table_group, slot);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int hw_tce_window_open(struct prereg_hw *hw, unsigned int slot,
+			      struct prereg_window *window)
+{
+	struct prereg_hw_tce *tce = to_tce(hw);
+	struct iommu_table_group *table_group = tce_first(tce);
+	u64 bytes = window->last - window->start + 1;
+	struct iommu_table *table;
+	struct tce_group *g;
+	long ret;
+
+	ret = table_group->ops->create_table(table_group, slot,
+					     window->page_shift, bytes,
+					     window->levels, &table);
+	if (ret)
+		return ret;
+	list_for_each_entry(g, &tce->groups, entry) {
+		ret = tce_set_window(g->table_group, slot, table);
+		if (ret)
+			goto unset;
+	}
+	tce->tables[slot] = table;
+	window->start = (u64)table->it_offset << table->it_page_shift;
+	window->last = window->start + bytes - 1;
+	return 0;
+
+unset:
+	list_for_each_entry_continue_reverse(g, &tce->groups, entry)
+		tce_unset_window(g->table_group, slot);
+	iommu_tce_table_put(table);
+	return ret;
+}
+
+static void hw_tce_window_close(struct prereg_hw *hw, unsigned int slot)
+{
+	struct prereg_hw_tce *tce = to_tce(hw);
+	struct iommu_table *table = tce->tables[slot];
+	struct tce_group *g;
+	bool unset = true;
+
+	tce->tables[slot] = NULL;
+	list_for_each_entry(g, &tce->groups, entry)
+		if (!tce_unset_window(g->table_group, slot))
+			unset = false;
+	if (unset)
+		iommu_tce_table_put(table);
+}
+
+/* ---- entries --------------------------------------------------------------- */
+
+static struct iommu_table *tce_table(const struct prereg_hw_tce *tce, u64 iova)
+{
+	struct iommu_table *table;
+	unsigned int i;
+
+	for (i = 0; i < PREREG_WINDOWS_MAX; i++) {
+		table = tce->tables[i];
+		if (table && (iova >> table->it_page_shift) -
+			     table->it_offset < table->it_size)
+			return table;
+	}
+	return NULL;
+}
+
+/*
+ * Not iommu_tce_xchg_no_kill(), which marks the page of the old entry dirty: a
+ * region's pages are when they are put, and that needs no mm here.
+ */
+static int tce_xchg(struct iommu_table *table, unsigned long entry,
+		    unsigned long phys, enum dma_data_direction direction)
+{
+	return table->it_ops->xchg_no_kill(table, entry, &phys, &direction);
+}
+
+/* Removing takes no memory and does not fail. */
+static bool tce_clear(struct iommu_table *table, unsigned long entry,
+		      unsigned long entries)
+{
+	unsigned long i;
+	bool gone = true;
+
+	for (i = 0; i < entries; i++) {
+		if (WARN_ON_ONCE(tce_xchg(table, entry + i, 0, DMA_NONE)))
+			gone = false;
+		if (!((i + 1) % TCE_BATCH))
+			cond_resched();
+	}
+	return gone;
+}
+
+static void tce_kill(struct iommu_table *table, unsigned long entry,
+		     unsigned long entries)
+{
+	if (entries)
+		iommu_tce_kill(table, entry, entries);
+	iommu_flush_tce(table);
+}
+
+static int hw_tce_check(const struct prereg_hw *hw,
+			const struct prereg_window *window, u64 iova,
+			const struct prereg_region *region, u64 offset,
+			u64 bytes)
+{
+	u64 mask = BIT_ULL(window->page_shift) - 1, done = 0, n;
+	struct prereg_cursor cursor;
+	phys_addr_t phys, next = 0;
+
+	if (window->page_shift <= PAGE_SHIFT)
+		return 0;
+	prereg_cursor_init(&cursor, region, offset);
+	for (; done < bytes; done += n) {
+		n = prereg_cursor_next(&cursor, bytes - done, &phys);
+		/* Where the memory goes on elsewhere a page of the window begins. */
+		if ((!done || phys != next) && (phys | done) & mask)
+			return -EPERM;
+		next = phys + n;
+	}
+	return 0;
+}
+
+static enum dma_data_direction tce_direction(int prot)
+{
+	if (!(prot & IOMMU_WRITE))
+		return DMA_TO_DEVICE;
+	return prot & IOMMU_READ ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE;
+}
+
+static int hw_tce_map(struct prereg_hw *hw, u64 iova,
+		      const struct prereg_region *region, u64 offset,
+		      u64 bytes, int prot, bool interruptible)
+{
+	struct iommu_table *table = tce_table(to_tce(hw), iova);
+	enum dma_data_direction direction = tce_direction(prot);
+	unsigned long first, entries, entry = 0;
+	struct prereg_cursor cursor;
+	u64 stretch_at = 0, stretch;
+	unsigned int shift;
+	phys_addr_t phys;
+	int ret = 0;
+
+	if (WARN_ON_ONCE(!table))
+		return -ENXIO;
+	shift = table->it_page_shift;
+	first = iova >> shift;
+	entries = bytes >> shift;
+
+	prereg_cursor_init(&cursor, region, offset);
+	while (entry < entries) {
+		stretch = prereg_cursor_next(&cursor, bytes - stretch_at, &phys);
+		/*
+		 * All entries that begin in the stretch: it may end inside of one,
+		 * and the memory goes on in the next stretch then, see check().
+		 */
+		for (; (u64)entry << shift < stretch_at + stretch; entry++) {
+			ret = tce_xchg(table, first + entry,
+				       phys + (((u64)entry << shift) -
+					       stretch_at), direction);
+			if (ret)
+				goto clear;
+			if ((entry + 1) % TCE_BATCH)
+				continue;
+			cond_resched();
+			if (interruptible && fatal_signal_pending(current)) {
+				entry++;
+				ret = -EINTR;
+				goto clear;
+			}
+		}
+		stretch_at += stretch;
+	}
+	tce_kill(table, first, entries);
+	return 0;
+
+clear:
+	tce_clear(table, first, entry);
+	tce_kill(table, first, entry);
+	return ret;
+}
+
+static void hw_tce_flush(struct prereg_hw *hw)
+{
+	struct prereg_hw_tce *tce = to_tce(hw);
+
+	if (tce->kill_table)
+		tce_kill(tce->kill_table, tce->kill_entry, tce->kill_entries);
+	tce->kill_table = NULL;
+}
+
+static bool hw_tce_unmap(struct prereg_hw *hw, u64 iova, u64 bytes)
+{
+	struct prereg_hw_tce *tce = to_tce(hw);
+	struct iommu_table *table = tce_table(tce, iova);
+	unsigned long entry, entries;
+
+	if (WARN_ON_ONCE(!table))
+		return false;
+	entry = iova >> table->it_page_shift;
+	entries = bytes >> table->it_page_shift;
+
+	if (tce->kill_table != table ||
+	    tce->kill_entry + tce->kill_entries != entry) {
+		hw_tce_flush(hw);
+		tce->kill_table = table;
+		tce->kill_entry = entry;
+		tce->kill_entries = 0;
+	}
+	tce->kill_entries += entries;
+	return tce_clear(table, entry, entries);
+}
+
+/* ---- groups ---------------------------------------------------------------- */
+
+static struct tce_group *tce_find_group(const struct prereg_hw_tce *tce,
+					struct iommu_group *group)
+{
+	struct tce_group *g;
+
+	list_for_each_entry(g, &tce->groups, entry)
+		if (g->group == group)
+			return g;
+	return NULL;
+}
+
+/* Can the group have the tables that the others have? */
+static bool tce_compatible(const struct prereg_hw_tce *tce,
+			   const struct iommu_table_group *table_group)
+{
+	unsigned int i;
+
+	if (!list_empty(&tce->groups) &&
+	    tce_first(tce)->ops->create_table != table_group->ops->create_table)
+		return false;
+	for (i = 0; i < PREREG_WINDOWS_MAX; i++)
+		if (tce->tables[i] && !(table_group->pgsizes &
+					BIT_ULL(tce->tables[i]->it_page_shift)))
+			return false;
+	return true;
+}
+
+static int hw_tce_attach(struct prereg_container *container,
+			 struct iommu_group *group)
+{
+	struct prereg_hw_tce *tce = to_tce(container->hw);
+	struct iommu_table_group *table_group =
+		iommu_group_get_iommudata(group);
+	struct tce_group *g;
+	unsigned int i;
+	int ret;
+
+	if (tce_find_group(tce, group))
+		return -EINVAL;
+	if (!table_group || !table_group->max_dynamic_windows_supported)
+		return -EINVAL;
+	if (!tce_compatible(tce, table_group))
+		return -EPERM;
+
+	g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
+	if (!g)
+		return -ENOMEM;
+	g->group = group;
+	g->table_group = table_group;
+	for (i = 0; i < PREREG_WINDOWS_MAX; i++) {
+		if (!tce->tables[i])
+			continue;
+		ret = tce_set_window(table_group, i, tce->tables[i]);
+		if (ret)
+			goto unset;
+	}
+	list_add(&g->entry, &tce->groups);
+	return 0;
+
+unset:
+	while (i--)
+		if (tce->tables[i])
+			tce_unset_window(table_group, i);
+	kfree(g);
+	return ret;
+}
+
+static bool hw_tce_detach(struct prereg_container *container,
+			  struct iommu_group *group)
+{
+	struct prereg_hw_tce *tce = to_tce(container->hw);
+	struct tce_group *g = tce_find_group(tce, group);
+	unsigned int i;
+
+	if (!g)
+		return true;
+
+	if (list_is_singular(&tce->groups))
+		prereg_windows_close(container);
+	for (i = 0; i < PREREG_WINDOWS_MAX; i++) {
+		/* A table the hardware keeps must live on, see above. */
+		if (tce->tables[i] && !tce_unset_window(g->table_group, i))
+			iommu_tce_table_get(tce->tables[i]);
+	}
+	list_del(&g->entry);
+	kfree(g);
+	return !list_empty(&tce->groups);
+}
+
+static long hw_tce_eeh_pe_op(struct prereg_hw *hw,
+			     const struct vfio_eeh_pe_op *op);
+
+static const struct prereg_hw_ops hw_tce_ops = {
+	.free		= hw_tce_free,
+	.attach		= hw_tce_attach,
+	.detach		= hw_tce_detach,
+	.coherent	= hw_tce_coherent,
+	.get_info	= hw_tce_get_info,
+	.block_sizes	= hw_tce_block_sizes,
+	.window_pages	= hw_tce_window_pages,
+	.window_open	= hw_tce_window_open,
+	.window_close	= hw_tce_window_close,
+	.check		= hw_tce_check,
+	.map		= hw_tce_map,
+	.unmap		= hw_tce_unmap,
+	.flush		= hw_tce_flush,
+	.eeh_pe_op	= hw_tce_eeh_pe_op,
+};
+
+struct prereg_hw *prereg_hw_tce_create(struct iommu_group *group)
+{
+	struct prereg_hw_tce *tce;
+
+	if (!iommu_group_get_iommudata(group))
+		return NULL;
+	tce = kzalloc(sizeof(*tce), GFP_KERNEL_ACCOUNT);
+	if (!tce)
+		return ERR_PTR(-ENOMEM);
+	tce->hw.ops = &hw_tce_ops;
+	INIT_LIST_HEAD(&tce->groups);
+	return &tce->hw;
+}
+
+/* ---- EEH: error recovery of a slot ------------------------------------------ */
+
+#ifdef CONFIG_EEH
+static long tce_eeh_pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
+{
+	switch (op->op) {
+	case VFIO_EEH_PE_DISABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);
+	case VFIO_EEH_PE_ENABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_ENABLE);
+	case VFIO_EEH_PE_UNFREEZE_IO:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_MMIO);
+	case VFIO_EEH_PE_UNFREEZE_DMA:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_DMA);
+	case VFIO_EEH_PE_GET_STATE:
+		return eeh_pe_get_state(pe);
+	case VFIO_EEH_PE_RESET_DEACTIVATE:
+		return eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
+	case VFIO_EEH_PE_RESET_HOT:
+		return eeh_pe_reset(pe, EEH_RESET_HOT, true);
+	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
+		return eeh_pe_reset(pe, EEH_RESET_FUNDAMENTAL, true);
+	case VFIO_EEH_PE_CONFIGURE:
+		return eeh_pe_configure(pe);
+	case VFIO_EEH_PE_INJECT_ERR:
+		return eeh_pe_inject_err(pe, op->err.type, op->err.func,
+					 op->err.addr, op->err.mask);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* On every group in turn, until one has something to say. */
+static long hw_tce_eeh_pe_op(struct prereg_hw *hw,
+			     const struct vfio_eeh_pe_op *op)
+{
+	struct eeh_pe *pe;
+	struct tce_group *g;
+	long ret = 0;
+
+	list_for_each_entry(g, &to_tce(hw)->groups, entry) {
+		pe = eeh_iommu_group_to_pe(g->group);
+		if (!pe)
+			return -ENODEV;
+		ret = tce_eeh_pe_op(pe, op);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+#else
+static long hw_tce_eeh_pe_op(struct prereg_hw *hw,
+			     const struct vfio_eeh_pe_op *op)
+{
+	return -ENODEV;
+}
+#endif
+
+long prereg_hw_check_extension(unsigned long extension)
+{
+	return extension == VFIO_EEH ? eeh_enabled() : 0;
+}
