@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 
+from .faults import Faults
 from .target import Problem
 
 # For a guest that is not slow, as are the others.
@@ -82,18 +83,29 @@ class Machine:
         self.count = 0
         words = command(target, initrd, memory, cpus, gdb, " ".join((
             "console=%s,115200" % target.set["CONSOLE"], "vm.token=" + self.token,
-            "vm.channel=" + target.set["CHANNEL"], append)))
+            "vm.channel=" + target.set["CHANNEL"],
+            "vm.faults=" + target.set["FAULT_PORT"] if "FAULT_PORT" in target.set else "", append)))
+        qemu_log = os.path.join(logdir, "qemu.log")
+        self.faults = Faults(target, qemu_log) if "FAULT_LINES" in target.set else None
+        ends = [self.console.qemu, self.channel.qemu]
         for name, port in (("console", self.console), ("channel", self.channel)):
             words += ["-chardev", "socket,id=%s,fd=%d" % (name, port.qemu.fileno())]
         words += ["-serial", "chardev:console", *target.words("CHANNEL_DEVICES")]
-        with open(os.path.join(logdir, "qemu.log"), "ab") as log:
+        if self.faults:
+            words += ["-chardev", "socket,id=faults,fd=%d" % self.faults.qemu_port.fileno(), *target.words("FAULT_DEVICES")]
+            ends.append(self.faults.qemu_port)
+        with open(qemu_log, "ab") as log:
             self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
-                pass_fds=(self.console.qemu.fileno(), self.channel.qemu.fileno()))
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=self.faults.qemu_log if self.faults else log,
+                preexec_fn=_die_with_parent, pass_fds=[end.fileno() for end in ends])
         self.selector = selectors.DefaultSelector()
         for port in (self.console, self.channel):
             port.qemu.close()
-            self.selector.register(port.host, selectors.EVENT_READ, port)
+            self.selector.register(port.host, selectors.EVENT_READ, port.receive)
+        if self.faults:
+            self.faults.started()
+            self.selector.register(self.faults.log, selectors.EVENT_READ, self.faults.read_log)
+            self.selector.register(self.faults.port, selectors.EVENT_READ, self.faults.answer)
         try:
             self.release = self._answer("ready", BOOT_SECONDS * self.slow if not gdb else 86400, lambda line: None)[0]
         except BaseException:
@@ -150,6 +162,8 @@ class Machine:
         self.selector.close()
         self.console.close()
         self.channel.close()
+        if self.faults:
+            self.faults.close()
 
     def _send(self, line):
         try:
@@ -184,7 +198,7 @@ class Machine:
         if seconds <= 0:
             return False
         for key, _ in self.selector.select(min(seconds, 1)):
-            if not key.data.receive():
+            if not key.data():
                 self.selector.unregister(key.fileobj)
         self.kernel_log += self.console.lines
         self.console.lines.clear()
