@@ -32,7 +32,23 @@
 
 static void edu_write64(struct edu *edu, unsigned int reg, uint64_t value)
 {
-	*(volatile uint64_t *)(edu->bar + reg) = value;
+	*(volatile uint64_t *)(edu->bar + reg) = edu->swapped ? __builtin_bswap64(value) : value;
+}
+
+static uint64_t edu_read64(struct edu *edu, unsigned int reg)
+{
+	const uint64_t value = *(volatile uint64_t *)(edu->bar + reg);
+
+	return edu->swapped ? __builtin_bswap64(value) : value;
+}
+
+/* Also finds out which way round the registers are. */
+static bool edu_is_one(struct edu *edu)
+{
+	const uint32_t id = *(volatile uint32_t *)(edu->bar + EDU_REG_ID);
+
+	edu->swapped = (__builtin_bswap32(id) & EDU_ID_MASK) == EDU_ID;
+	return edu->swapped || (id & EDU_ID_MASK) == EDU_ID;
 }
 
 int edu_open(struct edu *edu, int device)
@@ -44,7 +60,7 @@ int edu_open(struct edu *edu, int device)
 	edu->bar = vfio_device_mmap(device, VFIO_PCI_BAR0_REGION_INDEX, &edu->bar_bytes);
 	if (!edu->bar)
 		return -ENODEV;
-	if ((*(volatile uint32_t *)(edu->bar + EDU_REG_ID) & EDU_ID_MASK) != EDU_ID) {
+	if (!edu_is_one(edu)) {
 		edu_close(edu);
 		return -ENODEV;
 	}
@@ -77,7 +93,7 @@ int edu_dma_wait(struct edu *edu)
 	const struct timespec ms = { .tv_nsec = 1000000 };
 	uint64_t start = meter_now_ns();
 
-	while (*(volatile uint64_t *)(edu->bar + EDU_REG_CMD) & EDU_CMD_RUN) {
+	while (edu_read64(edu, EDU_REG_CMD) & EDU_CMD_RUN) {
 		if (meter_now_ns() - start > EDU_TIMEOUT_NS)
 			return -ETIMEDOUT;
 		nanosleep(&ms, NULL);

@@ -22,6 +22,7 @@
 struct edu {
 	volatile uint8_t *bar;
 	size_t bar_bytes;
+	bool swapped;	/* its registers have QEMU's byte order, which on POWER is not the kernel's */
 };
 
 /*

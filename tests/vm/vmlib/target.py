@@ -17,11 +17,10 @@ def settings(name):
     path = os.path.join(TOP, "targets", name)
     if "/" in name or not os.path.isfile(path):
         raise Problem("there is no target \"%s\"; the files in targets/ are the targets." % name)
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            for word in shlex.split(line, comments=True):
-                key, _, value = word.partition("=")
-                values[key] = value
+    with open(path, encoding="utf-8") as text:
+        for word in shlex.split(text.read(), comments=True):
+            key, _, value = word.partition("=")
+            values[key] = value
     return values
 
 
