@@ -29,6 +29,11 @@ kernel-packages:
 	@scripts/fetch-kernel $(TARGET)
 	@scripts/fetch-busybox $(TARGET)
 
+# What the probes of kernel/compat found out about the target's kernel.
+.PHONY: compat
+compat: kernel-packages
+	@scripts/compat-probe $(TARGET) --print
+
 # The static test programs of the guest.
 .PHONY: guest-programs
 guest-programs:

@@ -19,23 +19,17 @@
 static atomic_long_t prereg_owners_alive;
 static DECLARE_WAIT_QUEUE_HEAD(prereg_owners_gone);
 
-/* Return owner->debt to RLIMIT_MEMLOCK; false: that would have to wait. */
-static bool prereg_owner_settle(struct prereg_owner *owner, bool wait)
+/* Return owner->debt to RLIMIT_MEMLOCK. */
+static void prereg_owner_settle(struct prereg_owner *owner)
 {
 	long npages = atomic_long_xchg(&owner->debt, 0);
 
 	if (!npages)
-		return true;
-	if (wait) {
-		mmap_write_lock(owner->mm);
-	} else if (!mmap_write_trylock(owner->mm)) {
-		atomic_long_add(npages, &owner->debt);
-		return false;
-	}
+		return;
+	mmap_write_lock(owner->mm);
 	__account_locked_vm(owner->mm, npages, false, current, true);
 	mmap_write_unlock(owner->mm);
 	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);
-	return true;
 }
 
 static void prereg_owner_settle_work(struct work_struct *work)
@@ -43,7 +37,7 @@ static void prereg_owner_settle_work(struct work_struct *work)
 	struct prereg_owner *owner =
 		container_of(work, struct prereg_owner, settle);
 
-	prereg_owner_settle(owner, true);
+	prereg_owner_settle(owner);
 	prereg_owner_drop(owner);
 }
 
@@ -117,7 +111,7 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 	}
 
 	/* What a tear-down by another process left to the work item. */
-	prereg_owner_settle(owner, true);
+	prereg_owner_settle(owner);
 	WARN_ON(!RB_EMPTY_ROOT(&owner->regions));
 }
 #endif
@@ -209,7 +203,7 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
 {
 	int ret;
 
-	prereg_owner_settle(owner, true);
+	prereg_owner_settle(owner);
 	if (mmap_write_lock_killable(owner->mm))
 		return -EINTR;
 	ret = __account_locked_vm(owner->mm, npages, true, current,
@@ -225,15 +219,16 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
  * mm_users 0 only kernel helpers (the OOM reaper) still take the lock, for as
  * long as they make progress. A tear-down by another process, which may hold
  * VFIO's locks, never waits for a living stranger's lock (a page fault may hold
- * it for as long as a FUSE server likes): then a work item does, or release().
+ * it for as long as a FUSE server likes): a work item does, or release().
  */
 void prereg_owner_pay(struct prereg_owner *owner)
 {
-	bool stranger = current->mm != owner->mm &&
-			atomic_read(&owner->mm->mm_users);
-
-	if (prereg_owner_settle(owner, !stranger))
+	if (!atomic_long_read(&owner->debt))
 		return;
+	if (current->mm == owner->mm || !atomic_read(&owner->mm->mm_users)) {
+		prereg_owner_settle(owner);
+		return;
+	}
 	prereg_owner_hold(owner);
 	if (!queue_work(system_unbound_wq, &owner->settle))
 		prereg_owner_drop(owner);

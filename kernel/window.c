@@ -26,7 +26,6 @@ void prereg_windows_init(struct prereg_container *container)
 		.page_shift	= PREREG_WINDOW_DEFAULT_SHIFT,
 		.levels		= 1,
 	};
-	container->windows[1] = (struct prereg_window) {};
 }
 
 struct prereg_window *prereg_window_find(struct prereg_container *container,

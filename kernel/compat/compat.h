@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What differs between kernels, as the newest ones have it. Nothing outside
- * kernel/compat/ knows a kernel version. This is Linux 6.1.
+ * kernel/compat/ knows what a kernel has. answers.h is made when the module is
+ * built: scripts/compat-probe compiles each probe/NAME.c against the kernel's headers.
  */
 #ifndef PREREG_COMPAT_H
 #define PREREG_COMPAT_H
@@ -9,10 +10,22 @@
 #include <linux/iommu.h>
 #include <linux/irqdomain.h>
 
-static inline int prereg_compat_alloc_domain(struct device *dev, void *domain)
+#include "answers.h"
+
+/* iommu_group_for_each_dev(): the first device speaks for its group. */
+static inline int prereg_compat_alloc_domain(struct device *dev, void *data)
 {
-	*(struct iommu_domain **)domain = iommu_domain_alloc(dev->bus);
-	return 1;	/* the first device speaks for its group */
+	struct iommu_domain *domain;
+
+#ifdef PREREG_HAS_IOMMU_PAGING_DOMAIN_ALLOC
+	domain = iommu_paging_domain_alloc(dev);
+	if (IS_ERR(domain))
+		domain = NULL;
+#else
+	domain = iommu_domain_alloc(dev->bus);
+#endif
+	*(struct iommu_domain **)data = domain;
+	return 1;
 }
 
 /* A domain for a group's devices, or NULL. */
@@ -25,24 +38,36 @@ prereg_compat_domain_alloc(struct iommu_group *group)
 	return domain;
 }
 
+/* Can a device of the group raise only the interrupts it was given? */
+#ifdef PREREG_HAS_IOMMU_GROUP_HAS_ISOLATED_MSI
+static inline bool prereg_compat_isolated_msi(struct iommu_group *group)
+{
+	return iommu_group_has_isolated_msi(group);
+}
+#else
 static inline int prereg_compat_intr_remap(struct device *dev, void *unused)
 {
 	return device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP);
 }
 
-/* Can a device of the group raise only the interrupts it was given? */
 static inline bool prereg_compat_isolated_msi(struct iommu_group *group)
 {
 	return irq_domain_check_msi_remap() ||
 	       iommu_group_for_each_dev(group, NULL, prereg_compat_intr_remap);
 }
 
-/* iommu_map() and iommu_map_sg() take a gfp on newer kernels; it is GFP_KERNEL. */
+#endif
+
+/* Page tables of a user's mappings: GFP_KERNEL, also where there is no choice. */
 static inline int prereg_compat_map(struct iommu_domain *domain,
 				    unsigned long iova, phys_addr_t phys,
 				    size_t bytes, int prot)
 {
+#ifdef PREREG_HAS_IOMMU_MAP_GFP
+	return iommu_map(domain, iova, phys, bytes, prot, GFP_KERNEL);
+#else
 	return iommu_map(domain, iova, phys, bytes, prot);
+#endif
 }
 
 static inline ssize_t prereg_compat_map_sg(struct iommu_domain *domain,
@@ -50,7 +75,11 @@ static inline ssize_t prereg_compat_map_sg(struct iommu_domain *domain,
 					   struct scatterlist *sg,
 					   unsigned int nents, int prot)
 {
+#ifdef PREREG_HAS_IOMMU_MAP_GFP
+	return iommu_map_sg(domain, iova, sg, nents, prot, GFP_KERNEL);
+#else
 	return iommu_map_sg(domain, iova, sg, nents, prot);
+#endif
 }
 
 static inline bool

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * VFIO's interface to container backends. It is private to the kernel
- * (drivers/vfio/vfio.h), so this is a copy, as of Linux 6.1; vfio_layout.c and
- * the build check it against the kernel it is loaded into.
+ * (drivers/vfio/vfio.h), so this is a copy; vfio_layout.c and the build check it
+ * against the kernel it is loaded into.
  */
 #ifndef PREREG_VFIO_DRIVER_H
 #define PREREG_VFIO_DRIVER_H
 
 #include <linux/types.h>
+
+#include "answers.h"
 
 struct iommu_domain;
 struct iommu_group;
@@ -55,8 +57,10 @@ struct vfio_iommu_driver_ops {
 				  void *data, size_t count, bool write);
 	struct iommu_domain *(*group_iommu_domain)(void *iommu_data,
 						   struct iommu_group *group);
+#ifdef PREREG_HAS_VFIO_NOTIFY
 	void		(*notify)(void *iommu_data,
 				  enum vfio_iommu_notify_type event);
+#endif
 };
 
 int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);

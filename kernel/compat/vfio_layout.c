@@ -44,7 +44,9 @@ static const struct layout_member layout_members[] = {
 	MEMBER(unregister_device, 2),
 	MEMBER(dma_rw, 5),
 	MEMBER(group_iommu_domain, 2),
+#ifdef PREREG_HAS_VFIO_NOTIFY
 	MEMBER(notify, 2),
+#endif
 };
 
 /* One BTF blob, and the one it continues. */

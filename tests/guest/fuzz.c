@@ -579,6 +579,7 @@ static void test_random(void)
 			break;
 		}
 	}
+	tap_expect(nr == rounds || tap_failures(), "only %ld of %ld rounds in %ld s", nr, rounds, seconds);
 	for (i = 0; i < N_CALLS; i++)
 		len += snprintf(text + len, sizeof(text) - len, " %s %lu/%lu", call_name(i),
 				shared->succeeded[i], shared->calls[i]);

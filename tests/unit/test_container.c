@@ -146,9 +146,10 @@ static void close_by_anybody_gives_all_back(void)
 	unit_close(container);
 	container = NULL;
 	EXPECT_EQ(fake_pins(), 0);
+	EXPECT_EQ(fake_stat("containers"), 0);
+	fake_work_run();
 	EXPECT_EQ(self.mm->locked_vm, 0);
 	EXPECT_EQ(fake_stat("owners"), 0);
-	EXPECT_EQ(fake_stat("containers"), 0);
 	teardown();
 }
 
@@ -185,6 +186,7 @@ static void a_new_container_knows_nothing_of_an_old_one(void)
 	EXPECT_RET(unit_map(container, 0, VADDR, MIB, RW), 0);
 	unit_process_run(&stranger);
 	unit_close(container);
+	fake_work_run();
 	container = unit_container(&unit_small_group);
 	after = unit_snapshot();
 	unit_same(after, before, "the next container");

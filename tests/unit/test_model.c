@@ -516,10 +516,7 @@ static void do_reopen(int i)
 	int p = below(MODEL_PROCESSES);
 
 	describe("close and open %d", i);
-	if (chance(40))
-		fake_fault_arm(FAKE_FAULT_TRYLOCK, 1 + below(4), true);
 	unit_close(containers[i]);
-	fake_fault_disarm();
 	model_close(&model, i);
 	container_open(i);
 	unit_process_run(&processes[p]);

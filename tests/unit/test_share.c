@@ -116,17 +116,15 @@ static void a_page_that_a_device_may_have_written_is_dirty(void)
 
 static struct unit_process rival;
 
-/* Somebody else closes the container while a page fault holds the mmap_lock. */
+/* Somebody else closes the container, who must not wait for the mmap_lock. */
 static void closed_by_a_stranger(void)
 {
 	setup();
 	self.mm->limit = 64;
 	EXPECT_RET(unit_register(first, VADDR, BYTES), 0);
 	unit_process_start(&rival);
-	fake_fault_arm(FAKE_FAULT_TRYLOCK, 1, true);
 	unit_close(first);
 	first = NULL;
-	EXPECT(fake_fault_disarm());
 	EXPECT_EQ(fake_pins(), 0);
 	EXPECT_EQ(self.mm->locked_vm, 64);
 	unit_process_run(&self);
@@ -153,10 +151,8 @@ static void the_owner_need_not_wait_for_the_work_item(void)
 	/* The other container keeps the owner object the same. */
 	EXPECT_RET(unit_remove(second, 0), 0);
 	unit_process_start(&rival);
-	fake_fault_arm(FAKE_FAULT_TRYLOCK, 1, true);
 	unit_close(first);
 	first = NULL;
-	EXPECT(fake_fault_disarm());
 	unit_process_run(&self);
 	EXPECT_EQ(self.mm->locked_vm, 64);
 	/* All of the limit is its own again. */
@@ -178,19 +174,6 @@ static void an_owner_that_ends_first_leaves_nothing_to_the_work_item(void)
 	/* Unloading waits for it. */
 	EXPECT_EQ(fake_stat("owners"), 1);
 	shim_module_exit();
-}
-
-static void with_the_lock_free_the_charge_is_back_at_once(void)
-{
-	setup();
-	EXPECT_RET(unit_register(first, VADDR, BYTES), 0);
-	unit_process_start(&rival);
-	unit_close(first);
-	first = NULL;
-	EXPECT_EQ(self.mm->locked_vm, 0);
-	EXPECT_EQ(fake_stat("owners"), 0);
-	unit_process_exit(&rival);
-	teardown();
 }
 
 /* ---- while somebody pins ------------------------------------------------------- */
@@ -350,7 +333,6 @@ const struct unit_test share_tests[] = {
 	UNIT(a_stranger_leaves_the_charge_to_a_work_item),
 	UNIT(the_owner_need_not_wait_for_the_work_item),
 	UNIT(an_owner_that_ends_first_leaves_nothing_to_the_work_item),
-	UNIT(with_the_lock_free_the_charge_is_back_at_once),
 	UNIT(who_comes_while_it_is_pinned_waits_and_shares),
 	UNIT(who_waited_for_a_failure_tries_himself),
 	UNIT(who_is_killed_while_he_waits_leaves_nothing),

@@ -12,7 +12,7 @@ static const struct {
 	unsigned long request;
 	int errors[MAX_ERRORS];	/* besides the ones of every call */
 } calls[N_CALLS] = {
-	[CALL_INFO] = { "GET_INFO", VFIO_IOMMU_SPAPR_TCE_GET_INFO, { 0 } },
+	[CALL_INFO] = { "GET_INFO", VFIO_IOMMU_SPAPR_TCE_GET_INFO, { ENXIO } },
 	[CALL_REGISTER] = { "REGISTER", VFIO_IOMMU_SPAPR_REGISTER_MEMORY, { EBUSY, EOPNOTSUPP } },
 	[CALL_UNREGISTER] = { "UNREGISTER", VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, { ENOENT, EBUSY } },
 	[CALL_MAP] = { "MAP", VFIO_IOMMU_MAP_DMA, { ENXIO, ENOSPC } },

@@ -21,7 +21,6 @@ enum fake_fault {
 	FAKE_FAULT_ATTACH,	/* domain_alloc, attach, resv regions, MSI cookie */
 	FAKE_FAULT_DETACH,	/* a group stays where it was */
 	FAKE_FAULT_COPY,	/* the user's struct is not there */
-	FAKE_FAULT_TRYLOCK,	/* somebody else holds mmap_lock */
 	FAKE_FAULT_RESTART,	/* a signal that is not fatal */
 	FAKE_FAULT_UNMAP,	/* an IOMMU driver that does not unmap */
 	FAKE_FAULTS

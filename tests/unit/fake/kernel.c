@@ -10,7 +10,7 @@
 
 const char *const fake_fault_names[FAKE_FAULTS] = {
 	"none", "allocation", "pin", "short pin", "map", "signal", "attach",
-	"detach", "copy", "trylock", "restart", "unmap",
+	"detach", "copy", "restart", "unmap",
 };
 
 static struct {

@@ -293,14 +293,6 @@ int mmap_write_lock_killable(struct mm_struct *mm)
 	return 0;
 }
 
-int mmap_write_trylock(struct mm_struct *mm)
-{
-	if (mm->mmap_locked || fake_fault(FAKE_FAULT_TRYLOCK))
-		return false;
-	mmap_write_lock(mm);
-	return true;
-}
-
 void mmap_write_unlock(struct mm_struct *mm)
 {
 	fake_lock_drop(FAKE_RANK_MMAP, "mmap_lock");

@@ -104,7 +104,6 @@ struct mm_struct {
 int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
 			struct task_struct *task, bool bypass_rlim);
 void mmap_write_lock(struct mm_struct *mm);
-int mmap_write_trylock(struct mm_struct *mm);
 int mmap_write_lock_killable(struct mm_struct *mm);
 void mmap_write_unlock(struct mm_struct *mm);
 void mmgrab(struct mm_struct *mm);
