@@ -12,7 +12,6 @@
 
 #include <linux/btf.h>
 #include <linux/fs.h>
-#include <linux/kernel_read_file.h>
 #include <linux/limits.h>
 #include <linux/module.h>
 #include <linux/vmalloc.h>
@@ -158,6 +157,34 @@ static void layout_free(struct layout_btf *btf)
 	btf->data = NULL;
 }
 
+/*
+ * All of a file of sysfs, into vmalloc()ed memory. Not kernel_read_file(): that is
+ * for what security modules have rules for, and they warn about anything else.
+ * Return: its length; -ENOENT no such file; other errors.
+ */
+static ssize_t layout_read_file(const char *path, void **data)
+{
+	struct file *file = filp_open(path, O_RDONLY, 0);
+	loff_t bytes, at = 0;
+	ssize_t n = 0;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	bytes = i_size_read(file_inode(file));
+	*data = bytes > 0 && bytes < INT_MAX ? vmalloc(bytes) : NULL;
+	while (*data && at < bytes) {
+		n = kernel_read(file, *data + at, bytes - at, &at);
+		if (n <= 0)
+			break;
+	}
+	filp_close(file, NULL);
+	if (*data && at == bytes)
+		return bytes;
+	vfree(*data);
+	*data = NULL;
+	return n < 0 ? n : -EINVAL;
+}
+
 /* Return: 0, -ENOENT no such file, -EINVAL not BTF. */
 static int layout_load(struct layout_btf *btf, const char *path,
 		       const struct layout_btf *base)
@@ -168,8 +195,7 @@ static int layout_load(struct layout_btf *btf, const char *path,
 	ssize_t bytes;
 
 	memset(btf, 0, sizeof(*btf));
-	bytes = kernel_read_file_from_path_initns(path, 0, &btf->data, INT_MAX,
-						  NULL, READING_UNKNOWN);
+	bytes = layout_read_file(path, &btf->data);
 	if (bytes < 0)
 		return bytes == -ENOENT ? -ENOENT : -EINVAL;
 
