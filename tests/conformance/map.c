@@ -227,7 +227,8 @@ static const struct scenario maps[] = {
 	  .upstream = "0, ENOMEM, 1 pages charged", .domain = "0, 0, 1 pages charged",
 	  .why = "a window of an iommu_domain has no table of its own" },
 	{ .name = "map-over-window", .what = "MAP of two pages at the window's last; that page", .run = run_over_window,
-	  .call.nr = CALL_MAP, .spoils = true, .upstream = "0, the window's last page: read and write",
+	  .call.nr = CALL_MAP, .spoils = true,
+	  .upstream = "0, the window's last page: read and write; 16 pages stay pinned; the kernel warns",
 	  .ours = "ENXIO, the window's last page: nothing", .verdict = FIXED,
 	  .why = "upstream writes the second entry into kernel memory behind its table" },
 };

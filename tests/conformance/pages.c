@@ -2,25 +2,33 @@
 /* Windows of 64 KiB, 2 MiB and 1 GiB pages, and the memory that can be mapped in them. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "conformance.h"
 #include "meter.h"
 
-#define HUGE_BYTES (2 * MIB)
+#define MIB2 (2 * MIB)
 #define GIB_BYTES (1ul << 30)
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
+#define PFN_MASK ((1ull << 55) - 1)
 
 /* How the scenario's memory is laid out. */
 enum {
 	SCATTERED = MEM_HUGETLB + 1,
-	MIXED,			/* 2 MiB of huge page, then scattered pages */
+	CONTIGUOUS,		/* in physical memory, and aligned there, but of small pages */
+	MIXED,			/* 2 MiB of such, then scattered pages */
 	GIGANTIC,		/* one hugetlb page of 1 GiB; the runner reserves it when the guest boots */
 };
+
+static size_t round_up(size_t bytes, size_t to)
+{
+	return (bytes + to - 1) / to * to;
+}
 
 static char *gigantic(void)
 {
@@ -29,59 +37,138 @@ static char *gigantic(void)
 	return p == MAP_FAILED || madvise(p, GIB_BYTES, MADV_POPULATE_WRITE) ? NULL : p;
 }
 
-/* Transparent huge pages at a multiple of a gigabyte. */
-static char *aligned_thp(size_t bytes)
+/* Address space at a multiple of @align. */
+static char *aligned_space(size_t bytes, size_t align)
 {
-	char *raw = mmap(NULL, bytes + GIB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	char *p = (char *)(((uintptr_t)raw + GIB_BYTES - 1) & ~(GIB_BYTES - 1));
+	char *raw = mmap(NULL, bytes + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (raw == MAP_FAILED || madvise(p, bytes, MADV_HUGEPAGE) || madvise(p, bytes, MADV_POPULATE_WRITE))
+	return raw == MAP_FAILED ? NULL : (char *)round_up((uintptr_t)raw, align);
+}
+
+/* A gigabyte of small pages, where they come to lie. */
+static char *gigabyte(void)
+{
+	char *p = aligned_space(GIB_BYTES, GIB_BYTES);
+
+	if (!p || mprotect(p, GIB_BYTES, PROT_READ | PROT_WRITE) || madvise(p, GIB_BYTES, MADV_NOHUGEPAGE) ||
+	    madvise(p, GIB_BYTES, MADV_POPULATE_WRITE))
 		return NULL;
 	return p;
 }
 
-static char *mixed(size_t bytes)
-{
-	char *p = mem_alloc(bytes, MEM_THP), *scattered = mem_alloc_scattered(bytes);
+struct frame {
+	uint64_t pfn;
+	char *va;
+};
 
-	if (!p || !scattered)
-		return NULL;
-	return mremap(scattered, bytes - HUGE_BYTES, bytes - HUGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, p + HUGE_BYTES) ==
-	       MAP_FAILED ? NULL : p;
+static int by_pfn(const void *a, const void *b)
+{
+	const struct frame *x = a, *y = b;
+
+	return x->pfn < y->pfn ? -1 : x->pfn > y->pfn;
 }
 
-/* NULL after say_skip() or a failed assertion. */
-static char *memory(int kind, size_t bytes)
+/* The pages of @pool by where they lie in memory; -errno. */
+static int look_up(char *pool, size_t pages, struct frame *frames)
 {
-	char *p;
+	uint64_t entries[512];
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	size_t i, k;
 
-	if (kind == GIGANTIC) {
+	for (i = 0; i < pages; i += k) {
+		const size_t n = pages - i < 512 ? pages - i : 512;
+
+		if (pread(fd, entries, n * 8, ((uintptr_t)pool / page() + i) * 8) != (ssize_t)(n * 8)) {
+			close(fd);
+			return -EIO;
+		}
+		for (k = 0; k < n; k++)
+			frames[i + k] = (struct frame){ entries[k] & PFN_MASK, pool + (i + k) * page() };
+	}
+	close(fd);
+	return 0;
+}
+
+/* Moves @n pages, neighbours in memory, side by side to @to. */
+static bool assemble(const struct frame *frames, size_t n, char *to)
+{
+	size_t i, k;
+
+	for (i = 0; i < n; i += k) {
+		for (k = 1; i + k < n && frames[i + k].va == frames[i].va + k * page(); k++)
+			;
+		if (mremap(frames[i].va, k * page(), k * page(), MREMAP_MAYMOVE | MREMAP_FIXED, to + i * page()) == MAP_FAILED)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Small pages that make up an aligned stretch of memory, put together out of many more. NULL: not found.
+ * What is left of those stays mapped until the scenario's process ends.
+ */
+static char *contiguous(size_t bytes)
+{
+	const size_t n = bytes / page();
+	const size_t spare = 256 * MIB, free_bytes = meter_free_kib() * 1024ull;
+	const size_t pool_bytes = bytes < GIB_BYTES ? 64 * MIB + bytes : free_bytes > spare ? (free_bytes - spare) & -MIB2 : 0;
+	const size_t pages = pool_bytes / page();
+	struct frame *frames;
+	char *pool, *to;
+	size_t i;
+
+	pool = pages < n ? NULL : mem_alloc(pool_bytes, MEM_SMALL);
+	frames = malloc(pages * sizeof(*frames));
+	to = aligned_space(bytes, bytes);
+	if (!pool || !frames || !to || look_up(pool, pages, frames))
+		return NULL;
+	qsort(frames, pages, sizeof(*frames), by_pfn);
+	for (i = 0; i + n <= pages; i++)
+		if (frames[i].pfn % n == 0 && frames[i + n - 1].pfn == frames[i].pfn + n - 1)
+			return assemble(frames + i, n, to) ? to : NULL;
+	return NULL;
+}
+
+static char *mixed(size_t bytes)
+{
+	char *whole = aligned_space(bytes, MIB2), *first = contiguous(MIB2), *rest = mem_alloc_scattered(bytes - MIB2);
+
+	if (!whole || !first || !rest ||
+	    mremap(first, MIB2, MIB2, MREMAP_MAYMOVE | MREMAP_FIXED, whole) == MAP_FAILED ||
+	    mremap(rest, bytes - MIB2, bytes - MIB2, MREMAP_MAYMOVE | MREMAP_FIXED, whole + MIB2) == MAP_FAILED)
+		return NULL;
+	return whole;
+}
+
+/* @bytes, or more where they are hugetlb pages; NULL after say_skip(). */
+static char *memory(int kind, size_t *bytes)
+{
+	const size_t huge = meter_meminfo_kib("Hugepagesize") * 1024;
+	char *p = NULL;
+
+	switch (kind) {
+	case GIGANTIC:
 		p = gigantic();
-		if (!p)
-			say_skip("no huge page of 1 GiB is to be had");
-		return p;
+		break;
+	case MEM_HUGETLB:
+		if (meter_meminfo_kib("Hugepagesize") <= 0)
+			break;
+		*bytes = round_up(*bytes, huge);
+		if (mem_hugetlb_reserve(*bytes / huge))
+			p = mem_alloc(*bytes, kind);
+		break;
+	case SCATTERED:
+		p = *bytes < GIB_BYTES ? mem_alloc_scattered(*bytes) : gigabyte();
+		break;
+	case CONTIGUOUS:
+		p = contiguous(*bytes);
+		break;
+	case MIXED:
+		p = mixed(*bytes);
+		break;
 	}
-	if (bytes >= GIB_BYTES && meter_free_kib() < 1280 * 1024) {
-		say_skip("no gigabyte is free (%lld KiB)", meter_free_kib());
-		return NULL;
-	}
-	if (kind == MEM_HUGETLB && !mem_hugetlb_reserve(bytes / HUGE_BYTES)) {
-		say_skip("no huge pages are to be had");
-		return NULL;
-	}
-	if (kind == SCATTERED)
-		p = mem_alloc_scattered(bytes);
-	else if (kind == MIXED)
-		p = mixed(bytes);
-	else if (bytes >= GIB_BYTES)
-		p = aligned_thp(bytes);
-	else
-		p = mem_alloc(bytes, kind);
-	tap_expect(p, "memory: %s", strerror(errno));
-	if (p && kind == MEM_THP && mem_huge_kib(p) < (long long)bytes >> 10) {
-		say_skip("no transparent huge pages are to be had (%lld KiB are huge)", mem_huge_kib(p));
-		return NULL;
-	}
+	if (!p)
+		say_skip("no %s are to be had", kind == GIGANTIC || kind == MEM_HUGETLB ? "huge pages" : "such pages");
 	return p;
 }
 
@@ -95,15 +182,16 @@ static void give_back(char *p, size_t bytes, int kind)
 /* A window of pages of 2^shift bytes; two of them are mapped (one of 1 GiB), the device reaches the first and the last bytes. */
 static void run_pages(const struct scenario *s)
 {
-	const size_t wpage = 1ul << s->call.shift, bytes = wpage == GIB_BYTES ? wpage : 4 * MIB;
+	const size_t wpage = 1ul << s->call.shift;
+	size_t bytes = wpage == GIB_BYTES ? wpage : 4 * MIB;
 	/* In mixed memory the second page is the first one that is not contiguous. */
-	const size_t from = (int)s->kind == MIXED ? HUGE_BYTES - wpage : 0;
+	const size_t from = (int)s->kind == MIXED ? MIB2 - wpage : 0;
 	const size_t mapped = wpage == GIB_BYTES ? wpage : 2 * wpage;
 	struct box box;
 	char *p;
 	int ret;
 
-	p = memory(s->kind, bytes);
+	p = memory(s->kind, &bytes);
 	if (!p || !box_open_bare(&box))
 		return;
 	tap_expect_ret(spapr_remove(box.fd, 0), 0, "REMOVE");
@@ -130,21 +218,19 @@ static void run_unaligned(const struct scenario *s)
 	struct box box;
 	char *p;
 
-	p = memory(MEM_HUGETLB, 6 * MIB);
+	(void)s;
+	p = mem_alloc(8 * MIB, MEM_SMALL);
 	if (!p || !box_open_bare(&box))
 		return;
 	tap_expect_ret(spapr_remove(box.fd, 0), 0, "REMOVE");
 	tap_expect_ret(spapr_create(box.fd, 21, 1ull << 32, 1, NULL), 0, "CREATE");
-	tap_expect_ret(spapr_register(box.fd, p, 6 * MIB), 0, "REGISTER");
-	say_ret(vfio_map(box.fd, HUGE_BYTES, p + odd, HUGE_BYTES, MAP_RW));
-	say_ret(vfio_map(box.fd, HUGE_BYTES, p, HUGE_BYTES + odd, MAP_RW));
-	say_ret(vfio_map(box.fd, HUGE_BYTES + odd, p, HUGE_BYTES, MAP_RW));
-	say_ret(vfio_unmap(box.fd, HUGE_BYTES, odd));
-	say_ret(vfio_unmap(box.fd, HUGE_BYTES + odd, HUGE_BYTES));
+	tap_expect_ret(spapr_register(box.fd, p, 8 * MIB), 0, "REGISTER");
+	say_ret(vfio_map(box.fd, MIB2, p + odd, MIB2, MAP_RW));
+	say_ret(vfio_map(box.fd, MIB2, p, MIB2 + odd, MAP_RW));
+	say_ret(vfio_map(box.fd, MIB2 + odd, p, MIB2, MAP_RW));
+	say_ret(vfio_unmap(box.fd, MIB2, odd));
+	say_ret(vfio_unmap(box.fd, MIB2 + odd, MIB2));
 	box_close(&box);
-	pins(0);
-	give_back(p, 6 * MIB, MEM_HUGETLB);
-	(void)s;
 }
 
 #define PAGES(sh, k) .run = run_pages, .call.shift = sh, .kind = (enum mem_kind)(k), .timeout_s = 180
@@ -153,7 +239,7 @@ static void run_unaligned(const struct scenario *s)
 
 static const struct scenario window_pages[] = {
 	{ .name = "pages-64k-hugetlb", .what = "64 KiB pages, hugetlb memory", PAGES(16, MEM_HUGETLB), .upstream = WORKS },
-	{ .name = "pages-64k-thp", .what = "64 KiB pages, transparent huge pages", PAGES(16, MEM_THP),
+	{ .name = "pages-64k-contiguous", .what = "64 KiB pages, contiguous small pages", PAGES(16, CONTIGUOUS),
 	  .upstream = "EINVAL, nothing is mapped", .upstream_64k = WORKS, .ours = WORKS, .verdict = EXTENSION,
 	  .why = "contiguous memory will do, it need not be hugetlb" },
 	{ .name = "pages-64k-scattered", .what = "64 KiB pages, scattered small pages", PAGES(16, SCATTERED),
@@ -161,7 +247,7 @@ static const struct scenario window_pages[] = {
 	{ .name = "pages-64k-mixed", .what = "64 KiB pages: the first contiguous, the second not", PAGES(16, MIXED),
 	  .upstream = "EINVAL, nothing is mapped", .upstream_64k = WORKS, .domain = WORKS, .why = ANY_MEMORY },
 	{ .name = "pages-2m-hugetlb", .what = "2 MiB pages, hugetlb memory", PAGES(21, MEM_HUGETLB), .upstream = WORKS },
-	{ .name = "pages-2m-thp", .what = "2 MiB pages, transparent huge pages", PAGES(21, MEM_THP),
+	{ .name = "pages-2m-contiguous", .what = "2 MiB pages, contiguous small pages", PAGES(21, CONTIGUOUS),
 	  .upstream = "EINVAL, nothing is mapped", .ours = WORKS, .verdict = EXTENSION,
 	  .why = "contiguous memory will do, it need not be hugetlb" },
 	{ .name = "pages-2m-scattered", .what = "2 MiB pages, scattered small pages", PAGES(21, SCATTERED),
@@ -169,7 +255,10 @@ static const struct scenario window_pages[] = {
 	{ .name = "pages-2m-mixed", .what = "2 MiB pages: the first contiguous, the second not", PAGES(21, MIXED),
 	  .upstream = "EINVAL, nothing is mapped", .domain = WORKS, .why = ANY_MEMORY },
 	{ .name = "pages-1g-hugetlb", .what = "1 GiB pages, a hugetlb page of 1 GiB", PAGES(30, GIGANTIC), .upstream = WORKS },
-	{ .name = "pages-1g-thp", .what = "1 GiB pages, transparent huge pages", PAGES(30, MEM_THP),
+	{ .name = "pages-1g-contiguous", .what = "1 GiB pages, a contiguous gigabyte of small pages", PAGES(30, CONTIGUOUS),
+	  .upstream = "EINVAL, nothing is mapped", .ours = WORKS, .verdict = EXTENSION,
+	  .why = "contiguous memory will do, it need not be hugetlb" },
+	{ .name = "pages-1g-scattered", .what = "1 GiB pages, a gigabyte of small pages anywhere", PAGES(30, SCATTERED),
 	  .upstream = "EINVAL, nothing is mapped", .domain = WORKS, .why = ANY_MEMORY },
 	{ .name = "pages-unaligned", .what = "2 MiB pages, a multiple of 64 KiB: MAP's vaddr, size, iova; UNMAP's size, iova",
 	  .run = run_unaligned, .upstream = "EINVAL, EINVAL, 1, EINVAL, 1", .ours = "EINVAL, EINVAL, EINVAL, EINVAL, EINVAL",
