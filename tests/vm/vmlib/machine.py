@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 
+from . import devicetree
 from .faults import Faults
 from .target import Problem
 
@@ -234,7 +235,9 @@ def command(target, initrd, memory, cpus, gdb, append):
     append = " ".join((
         "panic=-1 oops=panic ignore_loglevel printk.devkmsg=on rdinit=/init", target.set.get("APPEND", ""),
         "vm.vfio=" + ",".join(target.words("VFIO_DEVICES")), append, "nokaslr" if gdb else ""))
-    return [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            *target.words("MACHINE"), *target.words("DEVICES"), "-m", memory, "-smp", str(cpus),
-            "-kernel", os.path.join(target.out, "vmlinuz"), "-initrd", initrd,
-            "-append", append, *(["-s", "-S"] if gdb else [])]
+    words = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+             *target.words("MACHINE"), *target.words("DEVICES"), "-m", memory, "-smp", str(cpus),
+             "-kernel", os.path.join(target.out, "vmlinuz"), "-initrd", initrd, "-append", append]
+    if "PAGE_SIZES" in target.set:
+        words += devicetree.options(words, cpus, target.words("PAGE_SIZES"), os.path.splitext(initrd)[0] + ".dtb")
+    return words + (["-s", "-S"] if gdb else [])
