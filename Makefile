@@ -40,10 +40,15 @@ guest-programs:
 	@scripts/setup guest
 	@scripts/build-guest $(TARGET) tests/guest build/$(TARGET)/guest
 
+# All targets, unless one is asked for; a debug target has check-debug.
+CHECK_TARGETS := $(if $(filter file,$(origin TARGET)),$(notdir $(filter-out %.config %-debug,$(wildcard targets/*))),$(TARGET))
+empty :=
+comma := ,
+
 .PHONY: check
 check:
-	@scripts/setup build guest vm unit style
-	@tests/check $(TARGET)
+	@for target in $(CHECK_TARGETS); do TARGET=$$target scripts/setup build guest vm unit style || exit; done
+	@tests/check $(subst $(empty) ,$(comma),$(CHECK_TARGETS))
 
 .PHONY: check-debug
 check-debug:

@@ -48,6 +48,7 @@ MODULE_PARM_DESC(share_domains,
 
 /**
  * struct prereg_hw_domain - the hw
+ * @hw: what the core knows of it
  * @domains: struct prereg_domain, one for each set of groups that can share
  * @sg: room to hand an IOMMU many stretches at once, so that mapping needs no
  *	memory for it

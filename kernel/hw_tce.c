@@ -51,6 +51,7 @@ struct tce_group {
 
 /**
  * struct prereg_hw_tce - the hw
+ * @hw: what the core knows of it
  * @groups: struct tce_group
  * @tables: of the open windows, by slot; each group has them too
  * @kill_table: entries [@kill_entry, @kill_entry + @kill_entries) of it were
