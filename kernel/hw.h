@@ -100,7 +100,7 @@ struct prereg_hw_ops {
 	/*
 	 * Make the window in that slot usable, in every IOMMU; may move it.
 	 * NULL: nothing to do.
-	 * Return: 0; -EINVAL levels or size; -ENOMEM; what the platform said.
+	 * Return: 0; -EINVAL levels or size; -ENOMEM; -EIO the platform refuses.
 	 */
 	int (*window_open)(struct prereg_hw *hw, unsigned int slot,
 			   struct prereg_window *window);

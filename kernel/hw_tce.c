@@ -34,6 +34,8 @@
 
 /* Entries after which others may run and a fatal signal is noticed. */
 #define TCE_BATCH		512
+/* Entries that the firmware invalidates in one call, in which nobody else runs. */
+#define TCE_KILL_BATCH		4096
 /* Where PowerNV and pSeries put the second window. */
 #define TCE_SECOND_START	(1ULL << 59)
 
@@ -140,10 +142,9 @@ static bool tce_unset_window(struct iommu_table_group *table_group,
 static int tce_set_window(struct iommu_table_group *table_group,
 			  unsigned int slot, struct iommu_table *table)
 {
-	long ret = table_group->ops->set_window(table_group, slot, table);
-
-	if (ret)
-		return ret > 0 ? -EIO : ret;
+	/* Its errors are the firmware's numbers. */
+	if (table_group->ops->set_window(table_group, slot, table))
+		return -EIO;
 	/* Out of memory the platform sets the window and does not link it. */
 	if (table_group->tables[slot] != table) {
 		tce_unset_window(table_group, slot);
@@ -244,8 +245,13 @@ static bool tce_clear(struct iommu_table *table, unsigned long entry,
 static void tce_kill(struct iommu_table *table, unsigned long entry,
 		     unsigned long entries)
 {
-	if (entries)
-		iommu_tce_kill(table, entry, entries);
+	unsigned long n;
+
+	for (; entries; entry += n, entries -= n) {
+		n = min_t(unsigned long, entries, TCE_KILL_BATCH);
+		iommu_tce_kill(table, entry, n);
+		cond_resched();
+	}
 	iommu_flush_tce(table);
 }
 
