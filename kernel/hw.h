@@ -110,7 +110,7 @@ struct prereg_hw_ops {
 
 	/*
 	 * Can part of a region be mapped there?
-	 * Return: 0; -ENXIO reserved IOVA or behind an aperture; -EPERM memory in
+	 * Return: 0; -ENXIO reserved IOVA or behind an aperture; -EINVAL memory in
 	 * pieces smaller than the window's pages.
 	 */
 	int (*check)(const struct prereg_hw *hw,

@@ -271,7 +271,7 @@ static int hw_tce_check(const struct prereg_hw *hw,
 		n = prereg_cursor_next(&cursor, bytes - done, &phys);
 		/* Where the memory goes on elsewhere a page of the window begins. */
 		if ((!done || phys != next) && (phys | done) & mask)
-			return -EPERM;
+			return -EINVAL;
 		next = phys + n;
 	}
 	return 0;

@@ -480,7 +480,7 @@ struct prereg_mapping {
  *
  * Existing mappings in the range are replaced.
  * Return: 0; more than 0: see prereg_window_open(); -EINVAL not registered or over the registration's end; -ENXIO
- * reserved or behind the aperture; -EPERM memory in pieces smaller than the
+ * reserved or behind the aperture; -EINVAL memory in pieces smaller than the
  * window's hardware pages; -ENOSPC mappings_max; -ENOMEM; -EINTR.
  * On an error nothing changed, see "OUT OF PAGE TABLES" in mapping.c.
  */
