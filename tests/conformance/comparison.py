@@ -18,7 +18,7 @@ from vmlib.target import TOP, Problem
 HERE = os.path.dirname(os.path.abspath(__file__))
 UPSTREAM = "vfio_iommu_spapr_tce"
 # A scenario needs a page of a gigabyte, which only a kernel that boots is sure to have.
-MACHINE = {"memory": "4G", "append": "hugepagesz=1G hugepages=1 hugepagesz=2M"}
+MACHINE = {"memory": "6G", "append": "hugepagesz=1G hugepages=1 hugepagesz=2M"}
 SAME = "same"
 OTHER_HARDWARE, NOT_RUN = "other hardware", "not run"
 VERDICTS = (SAME, "fixed defect", "extension", "left out", OTHER_HARDWARE, NOT_RUN)

@@ -22,6 +22,7 @@ enum {
 	SCATTERED = MEM_HUGETLB + 1,
 	CONTIGUOUS,		/* in physical memory, and aligned there, but of small pages */
 	MIXED,			/* 2 MiB of such, then scattered pages */
+	HUGE_THEN_SMALL,	/* 2 MiB of hugetlb, then scattered pages */
 	GIGANTIC,		/* one hugetlb page of 1 GiB; the runner reserves it when the guest boots */
 };
 
@@ -103,41 +104,63 @@ static bool assemble(const struct frame *frames, size_t n, char *to)
 	return true;
 }
 
-/*
- * Small pages that make up an aligned stretch of memory, put together out of many more. NULL: not found.
- * What is left of those stays mapped until the scenario's process ends.
- */
-static char *contiguous(size_t bytes)
+/* Out of @pool_bytes of small pages, puts those that make up an aligned stretch of @bytes at @to; false: there is none. */
+static bool contiguous_from(size_t pool_bytes, char *to, size_t bytes)
 {
-	const size_t n = bytes / page();
-	const size_t spare = 256 * MIB, free_bytes = meter_free_kib() * 1024ull;
-	const size_t pool_bytes = bytes < GIB_BYTES ? 64 * MIB + bytes : free_bytes > spare ? (free_bytes - spare) & -MIB2 : 0;
-	const size_t pages = pool_bytes / page();
-	struct frame *frames;
-	char *pool, *to;
+	const size_t n = bytes / page(), pages = pool_bytes / page();
+	char *pool = mem_alloc(pool_bytes, MEM_SMALL);
+	bool found = false;
+	struct frame *frames = malloc(pages * sizeof(*frames));
 	size_t i;
 
-	pool = pages < n ? NULL : mem_alloc(pool_bytes, MEM_SMALL);
-	frames = malloc(pages * sizeof(*frames));
-	to = aligned_space(bytes, bytes);
-	if (!pool || !frames || !to || look_up(pool, pages, frames))
-		return NULL;
-	qsort(frames, pages, sizeof(*frames), by_pfn);
-	for (i = 0; i + n <= pages; i++)
-		if (frames[i].pfn % n == 0 && frames[i + n - 1].pfn == frames[i].pfn + n - 1)
-			return assemble(frames + i, n, to) ? to : NULL;
-	return NULL;
+	if (pool && frames && !look_up(pool, pages, frames)) {
+		qsort(frames, pages, sizeof(*frames), by_pfn);
+		for (i = 0; i + n <= pages && !found; i++)
+			found = frames[i].pfn % n == 0 && frames[i + n - 1].pfn == frames[i].pfn + n - 1 &&
+				assemble(frames + i, n, to);
+	}
+	free(frames);
+	/* Not the places that pages were moved away from: others may have them by now. */
+	if (!found)
+		mem_free(pool, pool_bytes);
+	return found;
 }
 
-static char *mixed(size_t bytes)
+/* @bytes of contiguous small pages at @to. What is left over stays mapped until the scenario's process ends. */
+static bool contiguous_at(char *to, size_t bytes)
 {
-	char *whole = aligned_space(bytes, MIB2), *first = contiguous(MIB2), *rest = mem_alloc_scattered(bytes - MIB2);
+	const size_t free_bytes = meter_free_kib() * 1024ull, most = free_bytes > 1024 * MIB ? (free_bytes - 640 * MIB) & -MIB2 : 0;
+	size_t pool_bytes = bytes < GIB_BYTES ? 64 * MIB + bytes : most;
+	bool found = false;
 
-	if (!whole || !first || !rest ||
-	    mremap(first, MIB2, MIB2, MREMAP_MAYMOVE | MREMAP_FIXED, whole) == MAP_FAILED ||
+	meter_file_write("/proc/sys/vm/compact_memory", "1");
+	for (; !found && pool_bytes && pool_bytes <= most; pool_bytes *= 4)
+		found = contiguous_from(pool_bytes, to, bytes);
+	return found;
+}
+
+static char *contiguous(size_t bytes)
+{
+	char *to = aligned_space(bytes, bytes);
+
+	return to && contiguous_at(to, bytes) ? to : NULL;
+}
+
+/* 2 MiB of some kind, then scattered pages. */
+static char *mixed(int kind, size_t bytes)
+{
+	char *whole = aligned_space(bytes, MIB2), *rest = mem_alloc_scattered(bytes - MIB2);
+
+	if (!whole || !rest ||
 	    mremap(rest, bytes - MIB2, bytes - MIB2, MREMAP_MAYMOVE | MREMAP_FIXED, whole + MIB2) == MAP_FAILED)
 		return NULL;
-	return whole;
+	if (kind == MIXED)
+		return contiguous_at(whole, MIB2) ? whole : NULL;
+	if (meter_meminfo_kib("Hugepagesize") != MIB2 >> 10 || !mem_hugetlb_reserve(1))
+		return NULL;
+	if (mmap(whole, MIB2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return NULL;
+	return madvise(whole, MIB2, MADV_POPULATE_WRITE) ? NULL : whole;
 }
 
 /* @bytes, or more where they are hugetlb pages; NULL after say_skip(). */
@@ -164,18 +187,24 @@ static char *memory(int kind, size_t *bytes)
 		p = contiguous(*bytes);
 		break;
 	case MIXED:
-		p = mixed(*bytes);
+	case HUGE_THEN_SMALL:
+		p = mixed(kind, *bytes);
+		break;
+	case MEM_THP:
+		p = mem_alloc(*bytes, kind);
+		if (p && mem_huge_kib(p) < (long long)*bytes >> 10)
+			p = NULL;
 		break;
 	}
 	if (!p)
-		say_skip("no %s are to be had", kind == GIGANTIC || kind == MEM_HUGETLB ? "huge pages" : "such pages");
+		say_skip("no %s are to be had", kind == CONTIGUOUS || kind == MIXED ? "contiguous pages" : "huge pages");
 	return p;
 }
 
 static void give_back(char *p, size_t bytes, int kind)
 {
 	munmap(p, bytes);
-	if (kind == MEM_HUGETLB)
+	if (kind == MEM_HUGETLB || kind == HUGE_THEN_SMALL)
 		mem_hugetlb_reserve(0);
 }
 
@@ -185,7 +214,7 @@ static void run_pages(const struct scenario *s)
 	const size_t wpage = 1ul << s->call.shift;
 	size_t bytes = wpage == GIB_BYTES ? wpage : 4 * MIB;
 	/* In mixed memory the second page is the first one that is not contiguous. */
-	const size_t from = (int)s->kind == MIXED ? MIB2 - wpage : 0;
+	const size_t from = (int)s->kind == MIXED || (int)s->kind == HUGE_THEN_SMALL ? MIB2 - wpage : 0;
 	const size_t mapped = wpage == GIB_BYTES ? wpage : 2 * wpage;
 	struct box box;
 	char *p;
@@ -239,6 +268,9 @@ static void run_unaligned(const struct scenario *s)
 
 static const struct scenario window_pages[] = {
 	{ .name = "pages-64k-hugetlb", .what = "64 KiB pages, hugetlb memory", PAGES(16, MEM_HUGETLB), .upstream = WORKS },
+	{ .name = "pages-64k-thp", .what = "64 KiB pages, transparent huge pages", PAGES(16, MEM_THP),
+	  .upstream = "EINVAL, nothing is mapped", .upstream_64k = WORKS, .ours = WORKS, .verdict = EXTENSION,
+	  .why = "contiguous memory will do, it need not be hugetlb" },
 	{ .name = "pages-64k-contiguous", .what = "64 KiB pages, contiguous small pages", PAGES(16, CONTIGUOUS),
 	  .upstream = "EINVAL, nothing is mapped", .upstream_64k = WORKS, .ours = WORKS, .verdict = EXTENSION,
 	  .why = "contiguous memory will do, it need not be hugetlb" },
@@ -247,6 +279,11 @@ static const struct scenario window_pages[] = {
 	{ .name = "pages-64k-mixed", .what = "64 KiB pages: the first contiguous, the second not", PAGES(16, MIXED),
 	  .upstream = "EINVAL, nothing is mapped", .upstream_64k = WORKS, .domain = WORKS, .why = ANY_MEMORY },
 	{ .name = "pages-2m-hugetlb", .what = "2 MiB pages, hugetlb memory", PAGES(21, MEM_HUGETLB), .upstream = WORKS },
+	{ .name = "pages-64k-huge-then-small", .what = "64 KiB pages: the first in a hugetlb page, the second in small ones",
+	  PAGES(16, HUGE_THEN_SMALL), .upstream = "EPERM, nothing is mapped", .upstream_64k = WORKS, .domain = WORKS, .why = ANY_MEMORY },
+	{ .name = "pages-2m-thp", .what = "2 MiB pages, transparent huge pages", PAGES(21, MEM_THP),
+	  .upstream = "EINVAL, nothing is mapped", .ours = WORKS, .verdict = EXTENSION,
+	  .why = "contiguous memory will do, it need not be hugetlb" },
 	{ .name = "pages-2m-contiguous", .what = "2 MiB pages, contiguous small pages", PAGES(21, CONTIGUOUS),
 	  .upstream = "EINVAL, nothing is mapped", .ours = WORKS, .verdict = EXTENSION,
 	  .why = "contiguous memory will do, it need not be hugetlb" },
