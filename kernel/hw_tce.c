@@ -15,6 +15,16 @@
  * cut off when tce_kill() of them has returned, which flush() sees to. Entering
  * a TCE needs a kill as well: that there was none may be cached.
  *
+ * KVM
+ *
+ * A VMM may hand the container's groups to KVM, which then serves a guest's
+ * H_PUT_TCE in our tables, without our lock. It maps only memory that the
+ * kernel's own driver registered, but to find that out when it unmaps it takes
+ * the entry out of the table and, as it does not know the memory, puts it back:
+ * maybe after we have removed it, flushed, and put the page. So a table's own
+ * xchg_no_kill() does nothing while it is ours, and only we know the real one;
+ * KVM then leaves every such call to user space (book3s_64_vio.c).
+ *
  * Interrupts are isolated by the PHB, which lets a PE raise only what was given
  * to it, so nothing like allow_unsafe_interrupts is asked for.
  */
@@ -23,6 +33,7 @@
 #include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
@@ -129,14 +140,59 @@ static unsigned long hw_tce_window_pages(const struct prereg_hw *hw,
 			    PAGE_SIZE);
 }
 
+/* See KVM above. An entry of unknown memory, which it need not mark dirty. */
+static int tce_xchg_nothing(struct iommu_table *table, long entry,
+			    unsigned long *phys,
+			    enum dma_data_direction *direction)
+{
+	*direction = DMA_TO_DEVICE;
+	return 0;
+}
+
+/* Nor does KVM find or leave a user address; the one it finds names nothing. */
+static __be64 *tce_no_user_address(struct iommu_table *table, long entry,
+				   bool alloc)
+{
+	static __be64 none;
+
+	return alloc ? NULL : &none;
+}
+
+/* The platform's ops, and a copy for our tables; it has one kind of table. */
+static struct iommu_table_ops *tce_platform_ops;
+static struct iommu_table_ops tce_guarded_ops;
+static DEFINE_MUTEX(tce_ops_lock);
+
+/* From here on nobody else changes entries. */
+static int tce_guard(struct iommu_table *table)
+{
+	mutex_lock(&tce_ops_lock);
+	if (!tce_platform_ops) {
+		tce_platform_ops = table->it_ops;
+		tce_guarded_ops = *table->it_ops;
+		tce_guarded_ops.xchg_no_kill = tce_xchg_nothing;
+		tce_guarded_ops.useraddrptr = tce_no_user_address;
+	}
+	mutex_unlock(&tce_ops_lock);
+	if (table->it_ops != tce_platform_ops)
+		return -EIO;
+	table->it_ops = &tce_guarded_ops;
+	return 0;
+}
+
 /*
  * If the platform cannot take a table out of the hardware, the hardware goes on
  * walking it: its memory is never given back.
  */
 static bool tce_unset_window(struct iommu_table_group *table_group,
-			     unsigned int slot)
+			     unsigned int slot, struct iommu_table *table)
 {
-	return !WARN_ON(table_group->ops->unset_window(table_group, slot));
+	if (!table_group->ops->unset_window(table_group, slot))
+		return true;
+	pr_warn_ratelimited("The firmware does not take a DMA window out of IOMMU group %d: the window's table is lost\n",
+			    iommu_group_id(table_group->group));
+	iommu_tce_table_get(table);
+	return false;
 }
 
 static int tce_set_window(struct iommu_table_group *table_group,
@@ -147,7 +203,7 @@ static int tce_set_window(struct iommu_table_group *table_group,
 		return -EIO;
 	/* Out of memory the platform sets the window and does not link it. */
 	if (table_group->tables[slot] != table) {
-		tce_unset_window(table_group, slot);
+		tce_unset_window(table_group, slot, table);
 		return -ENOMEM;
 	}
 	return 0;
@@ -167,7 +223,10 @@ static int hw_tce_window_open(struct prereg_hw *hw, unsigned int slot,
 					     window->page_shift, bytes,
 					     window->levels, &table);
 	if (ret)
-		return ret;
+		return ret == -EINVAL || ret == -ENOMEM ? ret : -EIO;
+	ret = tce_guard(table);
+	if (ret)
+		goto put_table;
 	list_for_each_entry(g, &tce->groups, entry) {
 		ret = tce_set_window(g->table_group, slot, table);
 		if (ret)
@@ -180,7 +239,9 @@ static int hw_tce_window_open(struct prereg_hw *hw, unsigned int slot,
 
 unset:
 	list_for_each_entry_continue_reverse(g, &tce->groups, entry)
-		tce_unset_window(g->table_group, slot);
+		tce_unset_window(g->table_group, slot, table);
+	table->it_ops = tce_platform_ops;
+put_table:
 	iommu_tce_table_put(table);
 	return ret;
 }
@@ -190,14 +251,12 @@ static void hw_tce_window_close(struct prereg_hw *hw, unsigned int slot)
 	struct prereg_hw_tce *tce = to_tce(hw);
 	struct iommu_table *table = tce->tables[slot];
 	struct tce_group *g;
-	bool unset = true;
 
 	tce->tables[slot] = NULL;
 	list_for_each_entry(g, &tce->groups, entry)
-		if (!tce_unset_window(g->table_group, slot))
-			unset = false;
-	if (unset)
-		iommu_tce_table_put(table);
+		tce_unset_window(g->table_group, slot, table);
+	table->it_ops = tce_platform_ops;
+	iommu_tce_table_put(table);
 }
 
 /* ---- entries --------------------------------------------------------------- */
@@ -223,7 +282,9 @@ static struct iommu_table *tce_table(const struct prereg_hw_tce *tce, u64 iova)
 static int tce_xchg(struct iommu_table *table, unsigned long entry,
 		    unsigned long phys, enum dma_data_direction direction)
 {
-	return table->it_ops->xchg_no_kill(table, entry, &phys, &direction);
+	if (tce_platform_ops->xchg_no_kill(table, entry, &phys, &direction))
+		return -ENOMEM;
+	return 0;
 }
 
 /* Removing takes no memory and does not fail. */
@@ -273,6 +334,7 @@ static int hw_tce_check(const struct prereg_hw *hw,
 		if ((!done || phys != next) && (phys | done) & mask)
 			return -EINVAL;
 		next = phys + n;
+		cond_resched();
 	}
 	return 0;
 }
@@ -425,13 +487,13 @@ static int hw_tce_attach(struct prereg_container *container,
 		if (ret)
 			goto unset;
 	}
-	list_add(&g->entry, &tce->groups);
+	list_add_tail(&g->entry, &tce->groups);
 	return 0;
 
 unset:
 	while (i--)
 		if (tce->tables[i])
-			tce_unset_window(table_group, i);
+			tce_unset_window(table_group, i, tce->tables[i]);
 	kfree(g);
 	return ret;
 }
@@ -449,9 +511,10 @@ static bool hw_tce_detach(struct prereg_container *container,
 	if (list_is_singular(&tce->groups))
 		prereg_windows_close(container);
 	for (i = 0; i < PREREG_WINDOWS_MAX; i++) {
-		/* A table the hardware keeps must live on, see above. */
-		if (tce->tables[i] && !tce_unset_window(g->table_group, i))
-			iommu_tce_table_get(tce->tables[i]);
+		/* Its cached entries would be out of reach for a flush. */
+		if (tce->tables[i] && !tce_unset_window(g->table_group, i,
+							tce->tables[i]))
+			prereg_container_stick(container);
 	}
 	list_del(&g->entry);
 	kfree(g);

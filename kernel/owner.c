@@ -22,11 +22,13 @@ static DECLARE_WAIT_QUEUE_HEAD(prereg_owners_gone);
 /* Return owner->debt to RLIMIT_MEMLOCK. */
 static void prereg_owner_settle(struct prereg_owner *owner)
 {
-	long npages = atomic_long_xchg(&owner->debt, 0);
+	long npages;
 
-	if (!npages)
+	if (!atomic_long_read(&owner->debt))
 		return;
+	/* Taken under the lock: who finds none has waited for who took it. */
 	mmap_write_lock(owner->mm);
+	npages = atomic_long_xchg(&owner->debt, 0);
 	__account_locked_vm(owner->mm, npages, false, current, true);
 	mmap_write_unlock(owner->mm);
 	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);

@@ -158,6 +158,8 @@ static long spapr_window_call(unsigned long id,
 	owner = prereg_owner_get_current();
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
+	/* Once the container has the notifier reference, a close may put it. */
+	prereg_owner_hold(owner);
 
 	for (;;) {
 		container = spapr_lock(id);
@@ -187,6 +189,7 @@ static long spapr_window_call(unsigned long id,
 	prereg_owner_pay(owner);
 	if (!claimed)
 		prereg_owner_put(owner);
+	prereg_owner_drop(owner);
 	return ret;
 }
 
