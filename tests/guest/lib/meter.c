@@ -2,9 +2,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,30 +116,91 @@ long long meter_meminfo_kib(const char *name)
 	return read_file("/proc/meminfo", buf, sizeof(buf)) < 0 ? -1 : text_number(buf, name);
 }
 
+/*
+ * Not MemFree: what a CPU moves from its list to the free ones is in neither count until it
+ * folds its counters, and folding makes it move more. The free lists tell their lengths.
+ */
+static long long free_list_pages(void)
+{
+	static char buf[16384];
+	long long pages = 0;
+	char *line, *p;
+
+	if (read_file("/proc/buddyinfo", buf, sizeof(buf)) < 0)
+		return -1;
+	/* "Node 0, zone   Normal     12      3 …": blocks of one page, of two, of four … */
+	for (line = buf; (line = strstr(line, "zone ")); ) {
+		unsigned int order = 0;
+
+		p = line + strlen("zone ");
+		p += strspn(p, " ");
+		p += strcspn(p, " ");
+		for (line = p; ; order++, p = line) {
+			const long long blocks = strtoll(p, &line, 10);
+
+			if (line == p || memchr(p, '\n', line - p))
+				break;
+			pages += blocks << order;
+		}
+		line = p;
+	}
+	return pages;
+}
+
 long long meter_free_kib(void)
 {
 	static char buf[65536];
-	long long pages = 0;
+	long long pages = free_list_pages();
 	const char *p;
 
-	fold_counters();
-	if (read_file("/proc/zoneinfo", buf, sizeof(buf)) < 0)
+	if (pages < 0 || read_file("/proc/zoneinfo", buf, sizeof(buf)) < 0)
 		return -1;
 	for (p = strstr(buf, "count:"); p; p = strstr(p + 1, "count:"))
 		pages += strtoll(p + 6, NULL, 10);
-	return meter_meminfo_kib("MemFree") + pages * (sysconf(_SC_PAGESIZE) / 1024);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/*
+ * Every CPU holds references to the last pages it put on the LRU lists, up to 31 for each of
+ * several lists: 2 MiB and more where a page has 64 KiB. This makes all of them let go.
+ */
+static void drain_lru_batches(void)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	const int cpus = sysconf(_SC_NPROCESSORS_CONF);
+	cpu_set_t before, one;
+	void *p;
+	int cpu;
+
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED || sched_getaffinity(0, sizeof(before), &before))
+		return;
+	for (cpu = 0; cpu < cpus; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		/* The advice is taken for what it does on the way. */
+		if (!sched_setaffinity(0, sizeof(one), &one))
+			madvise(p, page, MADV_COLD);
+	}
+	sched_setaffinity(0, sizeof(before), &before);
+	munmap(p, page);
 }
 
 long long meter_free_settled_kib(void)
 {
-	const uint64_t deadline = meter_now_ns() + 2000000000ull;
+	const uint64_t deadline = meter_now_ns() + 4000000000ull;
 	long long before, now = meter_free_kib();
+	unsigned int at_rest = 0;
 
 	do {
 		before = now;
+		drain_lru_batches();
+		/* POWER frees page tables, 1/512 of an mm's memory, after an RCU grace period. */
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 		meter_sleep_ms(30);
 		now = meter_free_kib();
-	} while (llabs(now - before) > 16 && meter_now_ns() < deadline);
+		at_rest = llabs(now - before) > 16 ? 0 : at_rest + 1;
+	} while (at_rest < 2 && meter_now_ns() < deadline);
 	return now;
 }
 

@@ -36,7 +36,10 @@ void meter_sleep_ms(unsigned int ms);
 long long meter_pins(void);
 /* KiB that nobody holds: free pages plus those on the per-CPU lists. */
 long long meter_free_kib(void);
-/* The same, once it has been at rest for a moment: what was freed before is not counted. */
+/*
+ * The same, once an RCU grace period has passed and it has been at rest for a moment: what was
+ * freed before is not counted.
+ */
 long long meter_free_settled_kib(void);
 /* VmLck / VmPin of @pid (0: own) in KiB; -1: no such process. */
 long long meter_vmlck_kib(pid_t pid);

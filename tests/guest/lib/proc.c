@@ -18,8 +18,6 @@
 
 #define SOCK_TIMEOUT_MS 90000
 #define SOCK_MAX_FDS 16
-#define PAGE_BYTES 4096ul
-#define HUGE_BYTES (2ul << 20)
 
 int proc_start(struct proc *proc, int (*fn)(int sock, void *arg), void *arg)
 {
@@ -212,19 +210,30 @@ int sock_recv_fds(int sock, int *fds, unsigned int n)
 	return 0;
 }
 
+size_t mem_thp_bytes(void)
+{
+	long long bytes;
+
+	/* A kernel without THP: an alignment that is good for all else. */
+	if (meter_file_read("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", &bytes))
+		return 2ul << 20;
+	return bytes;
+}
+
 /* Anonymous address space aligned to a huge page. */
 static void *mmap_aligned(size_t bytes)
 {
+	const size_t huge = mem_thp_bytes();
 	uintptr_t raw, p;
 
-	raw = (uintptr_t)mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
+	raw = (uintptr_t)mmap(NULL, bytes + huge, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if ((void *)raw == MAP_FAILED)
 		return MAP_FAILED;
-	p = (raw + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
+	p = (raw + huge - 1) & ~(huge - 1);
 	if (p > raw)
 		munmap((void *)raw, p - raw);
-	munmap((void *)(p + bytes), raw + HUGE_BYTES - p);
+	munmap((void *)(p + bytes), raw + huge - p);
 	return (void *)p;
 }
 
@@ -265,7 +274,7 @@ void *mem_alloc(size_t bytes, enum mem_kind kind)
 
 void *mem_alloc_scattered(size_t bytes)
 {
-	const size_t pages = bytes / PAGE_BYTES;
+	const size_t page = sysconf(_SC_PAGESIZE), pages = bytes / page;
 	struct rng rng = { 1 };
 	uint32_t *order;
 	size_t i;
@@ -285,7 +294,7 @@ void *mem_alloc_scattered(size_t bytes)
 		order[k] = i;
 	}
 	for (i = 0; i < pages; i++)
-		p[order[i] * PAGE_BYTES] = 1;
+		p[order[i] * page] = 1;
 	free(order);
 	return p;
 }
@@ -299,7 +308,7 @@ bool mem_contiguous(const void *p)
 
 	if (fd < 0)
 		return false;
-	n = pread(fd, entry, sizeof(entry), (uintptr_t)p / PAGE_BYTES * sizeof(entry[0]));
+	n = pread(fd, entry, sizeof(entry), (uintptr_t)p / sysconf(_SC_PAGESIZE) * sizeof(entry[0]));
 	close(fd);
 	return n == sizeof(entry) && (entry[0] & pfn_mask) + 1 == (entry[1] & pfn_mask);
 }

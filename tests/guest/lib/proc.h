@@ -47,8 +47,8 @@ int sock_send_fds(int sock, const int *fds, unsigned int n);
 int sock_recv_fds(int sock, int *fds, unsigned int n);
 
 enum mem_kind {
-	MEM_SMALL,	/* anonymous, 4 KiB pages, never huge */
-	MEM_THP,	/* anonymous, 2 MiB aligned, huge where the kernel can */
+	MEM_SMALL,	/* anonymous, the CPU's pages, never huge */
+	MEM_THP,	/* anonymous, aligned to huge pages, huge where the kernel can */
 	MEM_SHARED,	/* shared anonymous (tmpfs) */
 	MEM_HUGETLB,	/* 2 MiB hugetlb pages; the caller reserves them (mem_hugetlb_reserve) */
 };
@@ -57,12 +57,14 @@ enum mem_kind {
 void *mem_alloc(size_t bytes, enum mem_kind kind);
 void mem_free(void *p, size_t bytes);
 /*
- * Anonymous 4 KiB pages, touched in a random order so that neighbours in the
+ * Anonymous pages of the CPU's size, touched in a random order so that neighbours in the
  * address space are not neighbours in memory.
  */
 void *mem_alloc_scattered(size_t bytes);
 /* Is the page at @p followed in physical memory by the one behind it? */
 bool mem_contiguous(const void *p);
+/* Bytes of a huge page (THP). */
+size_t mem_thp_bytes(void);
 /* KiB of the mapping at @p that are huge (AnonHugePages of /proc/self/smaps). */
 long long mem_huge_kib(const void *p);
 /* Wants @pages of 2 MiB in the pool; false when the kernel cannot. */

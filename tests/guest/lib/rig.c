@@ -63,3 +63,31 @@ long long rig_pins(void)
 {
 	return meter_pins() - meter_baseline_pins();
 }
+
+bool rig_has_tables(int container)
+{
+	struct vfio_iommu_spapr_tce_info info;
+
+	return tap_expect_ret(spapr_get_info(container, &info), 0, "GET_INFO") &&
+	       info.ddw.levels > 1;
+}
+
+uint64_t rig_window1(int container)
+{
+	return rig_has_tables(container) ? 1ull << 59 : VFIO_WINDOW1_START;
+}
+
+long long rig_table_pages(int container, unsigned int page_shift, uint64_t bytes)
+{
+	const uint64_t table = (bytes >> page_shift) * sizeof(uint64_t);
+
+	if (!rig_has_tables(container))
+		return 0;
+	/* The platform has each table twice: for the hardware, and for the hypervisor's notes. */
+	return 2 * (table > PAGE ? table / PAGE : 1);
+}
+
+long long rig_default_table_pages(int container)
+{
+	return rig_table_pages(container, 12, DEFAULT_WINDOW_BYTES);
+}

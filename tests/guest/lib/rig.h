@@ -9,13 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "edu.h"
 #include "proc.h"
 #include "vfio.h"
 
 #define TYPE7 VFIO_SPAPR_TCE_v2_IOMMU
-#define PAGE 4096ul
+/* The CPU's page: what memory is registered in. */
+#define PAGE ((size_t)sysconf(_SC_PAGESIZE))
+/* A page of the default window: what is mapped in there, whatever the CPU's is. */
+#define IOMMU_PAGE 4096ul
 #define MIB (1ul << 20)
 
 struct rig {
@@ -39,5 +43,19 @@ bool rig_expect_fault(struct rig *rig, uint64_t iova, bool write, const char *wh
 
 /* Pinned pages above the baseline. */
 long long rig_pins(void);
+
+#define DEFAULT_WINDOW_BYTES (2ull << 30)
+
+/*
+ * What windows are on this hw: tables in memory that are charged to the owner
+ * while they are open, or mere ranges. Asks GET_INFO, so not for a foreign owner.
+ */
+bool rig_has_tables(int container);
+/* Where the second window starts beside a small first one. */
+uint64_t rig_window1(int container);
+/* Pages charged for a window of one level; 0 where windows are no tables. */
+long long rig_table_pages(int container, unsigned int page_shift, uint64_t bytes);
+/* The same for the default window, once something was mapped in it. */
+long long rig_default_table_pages(int container);
 
 #endif
