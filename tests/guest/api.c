@@ -40,6 +40,9 @@ bool api_open(struct api *a)
 	if (!tap_expect(arena, "address space") || !rig_open(&a->rig, VFIO_EDU0))
 		return false;
 	a->fd = a->rig.container;
+	a->tables = rig_has_tables(a->fd);
+	a->window1 = rig_window1(a->fd);
+	a->table_pages = rig_default_table_pages(a->fd);
 	a->mem = arena + 16 * MIB;
 	a->spare = arena + 32 * MIB;
 	api_map_fixed(a->mem, REG_BYTES, PROT_READ | PROT_WRITE);
@@ -109,6 +112,7 @@ static const struct suite_test tests[] = {
 	{ .name = "unmap-parts", .run = test_unmap_parts },
 	{ .name = "unmap-thp", .run = test_unmap_thp },
 	{ .name = "unmap-gigabyte", .run = test_unmap_gigabyte, .timeout_s = 120 },
+	{ .name = "map-pieces", .run = test_map_pieces },
 	{ .name = "mappings-max", .run = test_mappings_max },
 	{ .name = "info", .run = test_info },
 	{ .name = "create-refused", .run = test_create_refused },
@@ -118,6 +122,11 @@ static const struct suite_test tests[] = {
 	{ .name = "window-order", .run = test_window_order },
 	{ .name = "window-churn", .run = test_window_churn },
 	{ .name = "reserved-iova", .run = test_reserved_iova },
+	{ .name = "window-contiguous", .run = test_window_contiguous },
+	{ .name = "window-levels", .run = test_window_levels },
+	{ .name = "window-charge", .run = test_window_charge },
+	{ .name = "window-limit", .run = test_window_limit },
+	{ .name = "eeh", .run = test_eeh },
 	{ .name = "extensions", .run = test_extensions },
 	{ .name = "set-iommu", .run = test_set_iommu },
 	{ .name = "detach", .run = test_detach },

@@ -12,7 +12,7 @@
 #include "rig.h"
 #include "tap.h"
 
-/* In the default window, clear of its ends and of the MSI range. */
+/* In the default window, clear of its ends and of the MSI range, 256 MiB apart. */
 #define IOVA 0x10000000ull
 #define IOVA2 0x20000000ull
 
@@ -30,6 +30,9 @@ struct api {
 	int fd;			/* the container */
 	char *mem;
 	char *spare;
+	bool tables;		/* windows are tables, charged while open: rig_has_tables() */
+	uint64_t window1;	/* where the second window starts: rig_window1() */
+	long long table_pages;	/* charged for the default window, in which something is mapped */
 };
 
 /* False after a failed assertion: give up. */
@@ -65,7 +68,7 @@ void api_state_expect(const struct api_state *before, const char *what);
  * the megabytes around it: for tests that need a hole where they say so.
  */
 char *api_hole(size_t bytes);
-/* Maps anonymous 4 KiB pages at a fixed place, all present when @prot allows. */
+/* Maps anonymous small pages at a fixed place, all present when @prot allows. */
 void api_map_fixed(char *at, size_t bytes, int prot);
 
 /* api_args.c */
@@ -89,6 +92,7 @@ void test_unmap_refused(void);
 void test_unmap_parts(void);
 void test_unmap_thp(void);
 void test_unmap_gigabyte(void);
+void test_map_pieces(void);
 void test_mappings_max(void);
 /* api_window.c */
 void test_info(void);
@@ -99,6 +103,12 @@ void test_window_huge(void);
 void test_window_order(void);
 void test_window_churn(void);
 void test_reserved_iova(void);
+/* api_table.c: what windows that are tables have besides. */
+void test_window_contiguous(void);
+void test_window_levels(void);
+void test_window_charge(void);
+void test_window_limit(void);
+void test_eeh(void);
 /* api_group.c */
 void test_extensions(void);
 void test_set_iommu(void);

@@ -180,17 +180,17 @@ void test_arguments(void)
 		check_pointers(a.fd, &calls[i], page);
 	}
 	tap_step("a CREATE that cannot tell where its window is makes none");
-	tap_expect_ret(spapr_remove(a.fd, VFIO_WINDOW1_START), 0, "REMOVE");
+	tap_expect_ret(spapr_remove(a.fd, a.window1), 0, "REMOVE");
 	create = (struct vfio_iommu_spapr_tce_create *)page;
 	*create = calls[5].arg.create;
 	create->argsz = sizeof(*create);
 	mprotect(page, PAGE, PROT_READ);
 	api_unchanged(vfio_ioctl(a.fd, VFIO_IOMMU_SPAPR_TCE_CREATE, page), -EFAULT,
 		      "CREATE, argument not writable");
-	tap_expect_ret(spapr_remove(a.fd, VFIO_WINDOW1_START), -EINVAL, "REMOVE of what it left");
+	tap_expect_ret(spapr_remove(a.fd, a.window1), -EINVAL, "REMOVE of what it left");
 	tap_step("a REMOVE that is refused removes nothing");
 	tap_expect_ret(spapr_create(a.fd, 12, MIB, 1, NULL), 0, "a second window");
-	calls[6].arg.remove.start_addr = VFIO_WINDOW1_START;
+	calls[6].arg.remove.start_addr = a.window1;
 	calls[6].arg.argsz = calls[6].bytes - 1;
 	tap_expect_ret(vfio_ioctl(a.fd, VFIO_IOMMU_SPAPR_TCE_REMOVE, &calls[6].arg), -EINVAL,
 		       "REMOVE, argsz short");
@@ -208,7 +208,7 @@ void test_unknown_ioctls(void)
 {
 	/* VFIO_IOMMU_GET_INFO and VFIO_IOMMU_DIRTY_PAGES have numbers of calls that we know. */
 	const unsigned long unknown[] = {
-		VFIO_IOMMU_ENABLE, VFIO_IOMMU_DISABLE, VFIO_EEH_PE_OP,
+		VFIO_IOMMU_ENABLE, VFIO_IOMMU_DISABLE,
 		_IO(VFIO_TYPE, VFIO_BASE + 22), _IO(VFIO_TYPE, VFIO_BASE + 255),
 		VFIO_GROUP_GET_STATUS, VFIO_DEVICE_RESET, FIONREAD, 0, UINT32_MAX,
 		_IOW(VFIO_TYPE, VFIO_BASE + 13, struct vfio_iommu_type1_dma_map),

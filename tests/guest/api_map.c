@@ -9,7 +9,7 @@
 #include "api.h"
 #include "suite.h"
 
-#define WINDOW_BYTES (2ull << 30)
+#define WINDOW_BYTES DEFAULT_WINDOW_BYTES
 #define MAPPINGS_MAX "/sys/module/" PREREG_MODULE "/parameters/mappings_max"
 
 static void expect_mapped(long long mappings, long long bytes, const char *what)
@@ -65,7 +65,7 @@ void test_map_refused(void)
 		int want;
 	} rows[] = {
 		{ "right behind the window", WINDOW_BYTES, m, PAGE, VFIO_MAP_RW, -ENXIO },
-		{ "where the second window would be", VFIO_WINDOW1_START, m, PAGE, VFIO_MAP_RW, -ENXIO },
+		{ "where the second window would be", a.window1, m, PAGE, VFIO_MAP_RW, -ENXIO },
 		{ "at the last page of all", -PAGE, m, PAGE, VFIO_MAP_RW, -ENXIO },
 		{ "over the window's end", WINDOW_BYTES - PAGE, m, 2 * PAGE, VFIO_MAP_RW, -ENXIO },
 		{ "that wraps", -PAGE, m, 2 * PAGE, VFIO_MAP_RW, -ENXIO },
@@ -282,8 +282,46 @@ void test_unmap_gigabyte(void)
 	api_close(&a);
 }
 
+/* Where the CPU's pages are larger than the window's, parts of them are mapped and unmapped. */
+void test_map_pieces(void)
+{
+	const uint64_t piece = IOMMU_PAGE;
+	struct api a;
+
+	if (PAGE == piece) {
+		tap_skip("the CPU's pages are no larger than the window's");
+		return;
+	}
+	if (!api_open(&a))
+		return;
+	tap_step("one piece out of the middle of a page");
+	tap_expect_ret(vfio_map(a.fd, IOVA2, a.mem + 3 * piece, piece, VFIO_MAP_RW), 0, "MAP");
+	expect_mapped(2, MAPPED_BYTES + piece, "a piece");
+	rig_expect_reach(&a.rig, IOVA2 + piece - 64, a.mem + 4 * piece - 64, "the piece's end");
+	rig_expect_fault(&a.rig, IOVA2 + piece, true, "behind the piece");
+	api_unchanged(spapr_unregister(a.fd, a.mem, REG_BYTES), -EBUSY, "UNREGISTER");
+	tap_step("over the boundary of two pages");
+	tap_expect_ret(vfio_map(a.fd, IOVA2, a.mem + 2 * PAGE - piece, 2 * piece, VFIO_MAP_RW), 0,
+		       "MAP");
+	rig_expect_reach(&a.rig, IOVA2 + piece - 32, a.mem + 2 * PAGE - 32, "both sides");
+	tap_step("unmapped out of the middle of a page");
+	tap_expect_ret(vfio_unmap(a.fd, IOVA + PAGE + piece, piece), 0, "UNMAP");
+	expect_mapped(3, MAPPED_BYTES + piece, "without a piece");
+	rig_expect_reach(&a.rig, IOVA + PAGE + piece - 64, a.mem + PAGE + piece - 64, "before it");
+	rig_expect_reach(&a.rig, IOVA + PAGE + 2 * piece, a.mem + PAGE + 2 * piece, "behind it");
+	rig_expect_fault(&a.rig, IOVA + PAGE + piece, true, "the piece");
+	tap_step("less than a piece, and memory in pieces, are refused");
+	api_unchanged(vfio_map(a.fd, IOVA2, a.mem, piece / 2, VFIO_MAP_RW), -EINVAL, "half a piece");
+	api_unchanged(spapr_register(a.fd, a.spare, piece), -EINVAL, "REGISTER of a piece");
+	api_unchanged(spapr_register(a.fd, a.spare + piece, PAGE), -EINVAL,
+		      "REGISTER of a page that begins at a piece");
+	api_close(&a);
+}
+
 void test_mappings_max(void)
 {
+	/* A mapping counts once more for every 2 MiB of it; this one does not. */
+	const size_t bytes = MAPPED_BYTES - PAGE;
 	struct api a;
 	char text[32];
 	long long max;
@@ -293,6 +331,7 @@ void test_mappings_max(void)
 	    !api_open(&a))
 		return;
 	tap_expect(max > 1000, "mappings_max is %lld", max);
+	tap_expect_ret(vfio_unmap(a.fd, IOVA + bytes, PAGE), 0, "UNMAP of the last page");
 	tap_expect_ret(meter_file_write(MAPPINGS_MAX, "4"), 0, "write mappings_max");
 	for (i = 0; i < 3; i++)
 		tap_expect_ret(vfio_map(a.fd, IOVA2 + 2 * i * PAGE, a.mem, PAGE, VFIO_MAP_RW), 0,
@@ -305,16 +344,16 @@ void test_mappings_max(void)
 	api_unchanged(vfio_map(a.fd, IOVA2 + 16 * PAGE, a.mem, PAGE, VFIO_MAP_RW), -ENOSPC,
 		      "a fifth mapping");
 	tap_expect_ret(vfio_unmap(a.fd, IOVA2, 64 * PAGE), 0, "UNMAP of three");
-	expect_mapped(1, MAPPED_BYTES, "one is left");
+	expect_mapped(1, bytes, "one is left");
 	tap_step("an UNMAP that cuts may go on to twice the limit");
 	for (i = 0; i < 6; i++)
 		tap_expect_ret(vfio_unmap(a.fd, IOVA + (1 + 2 * i) * PAGE, PAGE), 0, "cut %zu", i);
-	expect_mapped(7, MAPPED_BYTES - 6 * PAGE, "seven are left");
+	expect_mapped(7, bytes - 6 * PAGE, "seven are left");
 	/* It may leave a mapping in two that say what one said: their number is not looked at. */
 	tap_expect_ret(vfio_unmap(a.fd, IOVA + 20 * PAGE, PAGE), -ENOSPC, "one more");
-	expect_mapped(-1, MAPPED_BYTES - 6 * PAGE, "nothing was unmapped");
+	expect_mapped(-1, bytes - 6 * PAGE, "nothing was unmapped");
 	rig_expect_reach(&a.rig, IOVA + 20 * PAGE, a.mem + 20 * PAGE, "what was not unmapped");
-	rig_expect_reach(&a.rig, IOVA + 31 * PAGE, a.mem + 31 * PAGE, "what is behind it");
+	rig_expect_reach(&a.rig, IOVA + 30 * PAGE, a.mem + 30 * PAGE, "what is behind it");
 	api_unchanged(vfio_map(a.fd, IOVA2, a.mem, PAGE, VFIO_MAP_RW), -ENOSPC, "a MAP");
 	tap_expect_ret(vfio_unmap(a.fd, IOVA, MAPPED_BYTES), 0, "UNMAP of all");
 	tap_expect_ret(vfio_map(a.fd, IOVA, a.mem, MAPPED_BYTES, VFIO_MAP_RW), 0, "MAP");

@@ -45,6 +45,9 @@ struct shared {
 	atomic_ulong calls[N_CALLS];
 	atomic_ulong succeeded[N_CALLS];
 	atomic_ulong forks, execs, kills, detaches;
+	/* Of the hw, told before the first round. */
+	uint64_t window1;
+	unsigned int levels;
 };
 
 /* The fds of a round, the same numbers in every process. */
@@ -88,7 +91,7 @@ static uint64_t hostile_number(struct rng *rng)
 		1ull << 32, 1ull << 36, 1ull << 39, 1ull << 47, (1ull << 47) - 4096, 1ull << 55, 1ull << 56,
 		1ull << 62, 1ull << 63, (1ull << 63) - 4096, -1ull, -4095ull, -4096ull, -8192ull,
 		0xfee00000, 0xfedff000, 0xfef00000, 0xffff888000000000, 0xffffffff81000000,
-		0xffffffffff600000,
+		0xffffffffff600000, 1ull << 59, (1ull << 59) + (1ull << 31),
 	};
 
 	if (!rng_below(rng, 4))
@@ -102,13 +105,15 @@ static bool rarely(struct rng *rng, unsigned int n)
 	return !rng_below(rng, n);
 }
 
-/* Ranges that are registered and given back again and again: 4 KiB to 512 KiB. */
+/* Ranges that are registered and given back again and again: a page to 512 KiB. */
 #define SLOTS 8
 #define SLOT_SPACE (ARENA_BYTES / SLOTS)
 
 static uint64_t slot_bytes(unsigned int slot)
 {
-	return PAGE << slot % 8;
+	const uint64_t bytes = PAGE << slot % 8;
+
+	return bytes < SLOT_SPACE / 2 ? bytes : SLOT_SPACE / 2;
 }
 
 static uint64_t some_bytes(struct rng *rng)
@@ -121,12 +126,12 @@ static uint64_t some_vaddr(struct fuzzer *f)
 	return (uintptr_t)f->arena + rng_below(&f->rng, ARENA_BYTES / (64 << 10)) * (64 << 10);
 }
 
-static uint64_t some_iova(struct rng *rng)
+static uint64_t some_iova(const struct shared *shared, struct rng *rng)
 {
 	/* Low, in the second window, and next to the MSI range. */
-	static const uint64_t bases[] = { 0, 0, 0x1000000, VFIO_WINDOW1_START, 0xfedf0000 };
+	const uint64_t bases[] = { 0, 0, 0x1000000, shared->window1, 0xfedf0000 };
 
-	return bases[rng_below(rng, 5)] + rng_below(rng, 64) * 4 * PAGE;
+	return bases[rng_below(rng, 5)] + rng_below(rng, 64) * 4 * IOMMU_PAGE;
 }
 
 union argument {
@@ -162,19 +167,19 @@ static void good_argument(struct fuzzer *f, enum call_nr call, union argument *a
 		arg->map.flags = 1 + rng_below(rng, 3);
 		arg->map.vaddr = vaddr + first * PAGE;
 		arg->map.size = (1 + rng_below(rng, pages - first)) * PAGE;
-		arg->map.iova = some_iova(rng);
+		arg->map.iova = some_iova(f->shared, rng);
 		break;
 	case CALL_UNMAP:
-		arg->unmap.iova = some_iova(rng);
+		arg->unmap.iova = some_iova(f->shared, rng);
 		arg->unmap.size = rarely(rng, 8) ? 1ull << 31 : some_bytes(rng);
 		break;
 	case CALL_CREATE:
 		arg->create.page_shift = (uint32_t[]){ 12, 12, 16, 21, 30 }[rng_below(rng, 5)];
 		arg->create.window_size = 1ull << (30 + rng_below(rng, 10));
-		arg->create.levels = 1;
+		arg->create.levels = 1 + rng_below(rng, f->shared->levels);
 		break;
 	case CALL_REMOVE:
-		arg->remove.start_addr = rng_below(rng, 2) ? 0 : VFIO_WINDOW1_START;
+		arg->remove.start_addr = rng_below(rng, 2) ? 0 : f->shared->window1;
 		break;
 	default:
 		break;
@@ -476,7 +481,7 @@ static void reap_all(struct shared *shared)
 }
 
 /* With all fuzzers dead and the fds still ours: the device must reach nothing. */
-static void fire_at_the_dead(struct fds *fds, struct rng *rng)
+static void fire_at_the_dead(const struct shared *shared, struct fds *fds, struct rng *rng)
 {
 	const size_t bytes = 32 * MIB;
 	struct meter_stats stats;
@@ -504,7 +509,7 @@ static void fire_at_the_dead(struct fds *fds, struct rng *rng)
 
 		/* What goes to the MSI range is an interrupt. */
 		do
-			iova = some_iova(rng);
+			iova = some_iova(shared, rng);
 		while (iova >> 20 == 0xfee);
 		tap_expect_ret(edu_dma_write(&edu, iova, 0, 64), 0, "DMA");
 	}
@@ -550,10 +555,24 @@ static void run_round(struct shared *shared, int shared_fd, long nr)
 	}
 	reap_all(shared);
 	if (keep) {
-		fire_at_the_dead(&f.fds, &rng);
+		fire_at_the_dead(shared, &f.fds, &rng);
 		close_fds(&f.fds);
 	}
 	meter_assert_clean(true);
+}
+
+static bool ask_hw(struct shared *shared)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	struct rig rig;
+
+	if (!rig_open(&rig, VFIO_EDU0) ||
+	    !tap_expect_ret(spapr_get_info(rig.container, &info), 0, "GET_INFO"))
+		return false;
+	shared->window1 = rig_window1(rig.container);
+	shared->levels = info.ddw.levels;
+	rig_close(&rig);
+	return true;
 }
 
 static void test_random(void)
@@ -568,6 +587,8 @@ static void test_random(void)
 	if (!tap_expect(fd >= 0 && !ftruncate(fd, sizeof(*shared)), "memfd"))
 		return;
 	shared = map_shared(fd);
+	if (!tap_expect(shared, "memory") || !ask_hw(shared))
+		return;
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (!seed)
 		seed = meter_now_ns() & 0x7fffffff;

@@ -36,6 +36,7 @@ struct inject {
 	struct rig rig;
 	int fd;			/* container of the first device */
 	int second_group;	/* attached to nothing */
+	uint64_t window1;	/* where the second window starts */
 	uint64_t fresh;		/* IOVA of a GiB in which nothing was mapped before */
 	char *page;		/* 1 page, never registered by a step before */
 	char *scattered;
@@ -143,8 +144,8 @@ static int do_unmap_thp(struct inject *in)
 static uint64_t fresh_iova(struct inject *in)
 {
 	in->fresh += FRESH_BYTES;
-	if (in->fresh >= VFIO_WINDOW1_START + FRESH_WINDOW_BYTES)
-		in->fresh = VFIO_WINDOW1_START;
+	if (in->fresh >= in->window1 + FRESH_WINDOW_BYTES)
+		in->fresh = in->window1;
 	return in->fresh;
 }
 
@@ -213,7 +214,7 @@ static int do_create(struct inject *in)
 
 static int do_remove(struct inject *in)
 {
-	return spapr_remove(in->fd, VFIO_WINDOW1_START);
+	return spapr_remove(in->fd, in->window1);
 }
 
 /* Another group into the container, behind mappings that must be made for it too. */
@@ -453,6 +454,7 @@ void test_fail_inject(void)
 	if (!rig_open(&in.rig, VFIO_EDU0))
 		return;
 	in.fd = in.rig.container;
+	in.window1 = rig_window1(in.fd);
 	in.page = mem_alloc(PAGE, MEM_SMALL);
 	in.other = mem_alloc(PAGE, MEM_SMALL);
 	in.scattered = mem_alloc_scattered(SCATTERED_BYTES);
@@ -468,7 +470,8 @@ void test_fail_inject(void)
 	tap_step("mappings");
 	tap_expect_ret(do_register_scattered(&in), 0, "REGISTER");
 	tap_expect_ret(do_register_thp(&in), 0, "REGISTER");
-	tap_expect_ret(spapr_create(in.fd, 12, FRESH_WINDOW_BYTES, 1, &in.fresh), 0, "CREATE");
+	tap_expect_ret(spapr_create(in.fd, 12, FRESH_WINDOW_BYTES, rig_has_tables(in.fd) ? 3 : 1,
+				    &in.fresh), 0, "CREATE");
 	run_steps(&in, map_steps, SUITE_SIZE(map_steps));
 	tap_step("parts of mappings, and a second group");
 	tap_expect_ret(do_map_scattered(&in), 0, "MAP");

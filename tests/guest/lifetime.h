@@ -25,6 +25,7 @@ void test_two_containers(void);
 void test_two_containers_kill(void);
 void test_new_owner(void);
 void test_new_owner_execve(void);
+void test_windows_after_death(void);
 void test_foreign_mm(void);
 void test_vfork(void);
 void test_clone_vm(void);

@@ -80,7 +80,7 @@ static void fork_device_view(size_t bytes, enum mem_kind kind, const char *what)
 
 void test_fork_device_view(void)
 {
-	fork_device_view(64 << 10, MEM_SMALL, "4 KiB pages");
+	fork_device_view(16 * PAGE, MEM_SMALL, "small pages");
 	fork_device_view(4 * MIB, MEM_THP, "huge pages");
 }
 
@@ -100,32 +100,35 @@ static bool two_open(struct two *two)
 	return tap_expect(two->p, "memory");
 }
 
-static void expect_shared(long long regions, long long pages)
+/* @table: what is charged besides, for tables of windows. */
+static void expect_shared(long long regions, long long pages, long long table)
 {
 	struct meter_stats stats;
 
 	tap_expect_eq(rig_pins(), pages, "pinned pages");
-	tap_expect_eq(meter_vmlck_kib(0), pages * 4, "VmLck");
+	tap_expect_eq(meter_vmlck_kib(0), (pages + table) * (PAGE >> 10), "VmLck");
 	tap_expect_ret(meter_stats_read(&stats), 0, "counters");
 	tap_expect_eq(stats.regions, regions, "regions");
 	tap_expect_eq(stats.pinned_pages, pages, "pages that the module says it pins");
-	tap_expect_eq(stats.charged_pages, pages, "pages that the module says it charged");
+	tap_expect_eq(stats.charged_pages, pages + table, "pages that the module says it charged");
 }
 
 void test_two_containers(void)
 {
+	long long table;
 	struct two two;
 	int a, b;
 
 	if (!two_open(&two))
 		return;
+	table = rig_default_table_pages(two.a.container);
 	a = two.a.container;
 	b = two.b.container;
 	tap_step("REGISTER 1 MiB in one container, then in the other: one pin, one charge");
 	tap_expect_ret(spapr_register(a, two.p, MIB), 0, "REGISTER in A");
-	expect_shared(1, MIB / PAGE);
+	expect_shared(1, MIB / PAGE, 0);
 	tap_expect_ret(spapr_register(b, two.p, MIB), 0, "REGISTER in B");
-	expect_shared(1, MIB / PAGE);
+	expect_shared(1, MIB / PAGE, 0);
 	tap_expect_ret(spapr_register(b, two.p, MIB), -EBUSY, "REGISTER in B again");
 	tap_step("map it in both; a mapping in B is no reason to refuse UNREGISTER in A");
 	tap_expect_ret(vfio_map(a, IOVA, two.p, MIB, VFIO_MAP_RW), 0, "MAP in A");
@@ -133,7 +136,7 @@ void test_two_containers(void)
 	tap_expect_ret(spapr_unregister(a, two.p, MIB), -EBUSY, "UNREGISTER in A, mapped there");
 	tap_expect_ret(vfio_unmap(a, IOVA, MIB), 0, "UNMAP in A");
 	tap_expect_ret(spapr_unregister(a, two.p, MIB), 0, "UNREGISTER in A");
-	expect_shared(1, MIB / PAGE);
+	expect_shared(1, MIB / PAGE, 2 * table);
 	tap_step("the device in B still reaches it");
 	mem_fill(two.p, 256, 7);
 	tap_expect_ret(edu_copy(&two.edu_b, IOVA2 + MIB / 2, IOVA2, 256), 0, "DMA in B");
@@ -142,15 +145,15 @@ void test_two_containers(void)
 	tap_expect_ret(spapr_unregister(b, two.p, MIB), -EBUSY, "UNREGISTER in B, mapped there");
 	tap_expect_ret(vfio_unmap(b, IOVA2, MIB), 0, "UNMAP in B");
 	tap_expect_ret(spapr_unregister(b, two.p, MIB), 0, "UNREGISTER in B");
-	expect_shared(0, 0);
+	expect_shared(0, 0, 2 * table);
 	tap_step("closing a container puts its share only");
 	tap_expect_ret(vfio_hold(a, TYPE7, two.p, MIB, IOVA), 0, "own in A");
 	tap_expect_ret(vfio_hold(b, TYPE7, two.p, MIB, IOVA2), 0, "own in B");
 	edu_close(&two.edu_b);
 	vfio_dev_close(&two.b);
-	expect_shared(1, MIB / PAGE);
+	expect_shared(1, MIB / PAGE, table);
 	vfio_dev_close(&two.a);
-	expect_shared(0, 0);
+	expect_shared(0, 0, 0);
 }
 
 static int two_containers_owner(int sock, void *arg)
@@ -170,7 +173,7 @@ static int two_containers_owner(int sock, void *arg)
 	tap_expect_ret(vfio_hold(two.b.container, TYPE7, two.p, MIB, IOVA), 0, "own in B");
 	tap_expect_ret(vfio_map(two.b.container, IOVA2, two.p, MIB, VFIO_MAP_RW), 0,
 		       "MAP in B again");
-	expect_shared(1, MIB / PAGE);
+	expect_shared(1, MIB / PAGE, 2 * rig_default_table_pages(two.a.container));
 	sock_send(sock, MSG_READY);
 	sock_recv(sock, &msg);
 	return 0;
@@ -327,6 +330,94 @@ void test_new_owner(void)
 	sock_send(pair[0], MSG_GO);
 }
 
+/* What is left of an owner's windows: owns the container of @heir anew and tries them. */
+static int window_heir(int sock, void *arg)
+{
+	struct heir *heir = arg;
+	struct owner o = { .rig = { .dev = heir->dev, .container = heir->dev.container },
+			   .bytes = 16 * PAGE };
+	const int c = o.rig.container;
+	uint64_t second, start;
+	int msg;
+
+	(void)sock;
+	sock_send(heir->sock, MSG_READY);
+	if (sock_recv(heir->sock, &msg))
+		return 1;
+	second = rig_window1(c);
+	o.p = mem_alloc(o.bytes, MEM_SMALL);
+	if (!tap_expect(o.p, "memory") ||
+	    !tap_expect_ret(spapr_register(c, o.p, o.bytes), 0, "REGISTER"))
+		return 1;
+	tap_expect_ret(vfio_map(c, second, o.p, PAGE, VFIO_MAP_RW), -ENXIO, "MAP in the second window");
+	tap_expect_ret(vfio_unmap(c, second, PAGE), -ENXIO, "UNMAP in the second window");
+	tap_expect_ret(spapr_remove(c, second), -EINVAL, "REMOVE of the second window");
+	tap_expect_ret(vfio_map(c, DEFAULT_WINDOW_BYTES, o.p, PAGE, VFIO_MAP_RW), -ENXIO,
+		       "MAP behind the default window");
+	/* Not a multiple of the dead owner's pages. */
+	tap_expect_ret(vfio_map(c, IOVA + IOMMU_PAGE, o.p, IOMMU_PAGE, VFIO_MAP_RW), 0,
+		       "MAP of a page of the default window");
+	tap_expect_ret(vfio_map(c, IOVA, o.p, o.bytes, VFIO_MAP_RW), 0, "MAP");
+	if (tap_expect_ret(edu_open(&o.rig.edu, o.rig.dev.device), 0, "edu engine")) {
+		owner_check_dma(&o, "the new owner's memory");
+		rig_expect_fault(&o.rig, second, true, "the dead owner's second window");
+	}
+	edu_close(&o.rig.edu);
+	tap_expect_ret(spapr_create(c, 12, 1ull << 30, 1, &start), 0, "CREATE");
+	tap_expect(start == second, "start of the second window: 0x%llx", (unsigned long long)start);
+	sock_send(heir->sock, MSG_DONE);
+	sock_recv(heir->sock, &msg);
+	return 0;
+}
+
+static int window_owner(int sock, void *arg)
+{
+	struct heir heir = { .sock = *(int *)arg };
+	struct proc child;
+	uint64_t first, second;
+	char *p;
+	int msg;
+
+	if (!tap_expect_ret(vfio_dev_open(&heir.dev, VFIO_EDU0, TYPE7), 0, "open the device") ||
+	    !tap_expect_ret(proc_start(&child, window_heir, &heir), 0, "fork the heir"))
+		return 1;
+	p = mem_alloc(2 * MIB, MEM_SMALL);
+	tap_expect_ret(spapr_register(heir.dev.container, p, 2 * MIB), 0, "REGISTER");
+	tap_expect_ret(spapr_remove(heir.dev.container, 0), 0, "REMOVE of the default window");
+	tap_expect_ret(spapr_create(heir.dev.container, 16, 1ull << 32, 1, &first), 0, "CREATE");
+	tap_expect_ret(spapr_create(heir.dev.container, 12, 1ull << 30, 1, &second), 0, "CREATE");
+	tap_expect(!first && second == rig_window1(heir.dev.container), "where they start");
+	tap_expect_ret(vfio_map(heir.dev.container, second, p, 2 * MIB, VFIO_MAP_RW), 0, "MAP");
+	sock_send(sock, MSG_READY);
+	sock_recv(sock, &msg);
+	return 0;
+}
+
+void test_windows_after_death(void)
+{
+	struct meter_stats stats;
+	struct proc owner;
+	int pair[2];
+
+	if (!tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair"))
+		return;
+	tap_step("an owner has two windows of its own, and no default one; its child holds the fds");
+	if (!tap_expect_ret(proc_start(&owner, window_owner, &pair[1]), 0, "start") ||
+	    !tap_expect_ret(sock_expect(owner.sock, MSG_READY), 0, "owner is ready") ||
+	    !tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "child is ready"))
+		return;
+	tap_step("kill the owner: nothing is charged for its windows");
+	proc_kill(&owner);
+	tap_expect_eq(rig_pins(), 0, "pinned pages");
+	tap_expect_ret(meter_stats_read(&stats), 0, "counters");
+	tap_expect_eq(stats.charged_pages, 0, "charged pages");
+	tap_expect_eq(stats.containers, 1, "containers");
+	tap_step("its child finds the default window, and no other");
+	sock_send(pair[0], MSG_GO);
+	tap_expect_ret(sock_expect(pair[0], MSG_DONE), 0, "child is done");
+	sock_send(pair[0], MSG_GO);
+}
+
 /* argv: SOCK CONTAINER GROUP */
 int new_owner_main(char **argv)
 {
@@ -402,6 +493,8 @@ void test_vfork(void)
 	rig_close(&o.rig);
 }
 
+#define OWNED_PAGES 16
+
 struct clone_arg {
 	struct owner owner;
 	int sock;	/* to the judge, not to the owner */
@@ -432,7 +525,7 @@ static int clone_owner(int sock, void *arg)
 	char *stack;
 	int msg;
 
-	if (!owner_open(&c.owner, 64 << 10, MEM_SMALL))
+	if (!owner_open(&c.owner, OWNED_PAGES * PAGE, MEM_SMALL))
 		return 1;
 	stack = mem_alloc(256 << 10, MEM_SMALL);
 	if (!tap_expect(stack, "stack") ||
@@ -457,11 +550,11 @@ void test_clone_vm(void)
 		return;
 	tap_step("kill the owner: the mm lives, so all stays");
 	proc_kill(&owner);
-	tap_expect_eq(rig_pins(), 16, "pinned pages while the child lives");
+	tap_expect_eq(rig_pins(), OWNED_PAGES, "pinned pages while the child lives");
 	tap_step("the child drives the device and registers more");
 	sock_send(pair[0], MSG_GO);
 	tap_expect_ret(sock_expect(pair[0], MSG_DONE), 0, "child is done");
-	tap_expect_eq(rig_pins(), 16 + 256, "pinned pages");
+	tap_expect_eq(rig_pins(), OWNED_PAGES + MIB / PAGE, "pinned pages");
 	tap_step("the child goes, the mm with it");
 	sock_send(pair[0], MSG_GO);
 }
