@@ -406,6 +406,7 @@ static void run_scenario(const struct scenario *scenario)
 		.scenario = scenario,
 		.seed = seed ? seed : (long)(meter_now_ns() & 0x7fffffff),
 	};
+	unsigned int sure = MEMORY_CALLS;
 	char text[512];
 	int len = 0, i;
 
@@ -427,12 +428,15 @@ static void run_scenario(const struct scenario *scenario)
 							  "fork", "close" }[i - N_CALLS],
 					round.shared->succeeded[i], round.shared->done[i]);
 	tap_diag("%ld rounds, succeeded/done:%s", round.nr, text);
+	if (round.shared->done[DO_DETACH])
+		sure &= ~(BIT(CALL_MAP) | BIT(CALL_UNMAP));
 	/*
 	 * A race that is never run is no test. Whether the others' remaining calls
-	 * find a moment in which nobody owns the container is chance.
+	 * find a moment in which nobody owns the container is chance, and where
+	 * detaching takes long, as on POWER, whether a MAP finds one with a group in it.
 	 */
 	for (i = 0; i < N_CALLS; i++)
-		if (round.shared->done[i] && round.nr >= 20 && MEMORY_CALLS & BIT(i))
+		if (round.shared->done[i] && round.nr >= 20 && sure & BIT(i))
 			tap_expect(round.shared->succeeded[i], "no %s succeeded", call_name(i));
 }
 
