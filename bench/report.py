@@ -5,7 +5,8 @@ import tabulate
 from showing import spread
 
 GIB, MIB = 1 << 30, 1 << 20
-BACKING = {"4k": "4 KiB pages", "thp": "2 MiB pages", "scattered": "scattered 4 KiB pages"}
+BACKING = {"4k": "4 KiB pages", "thp": "2 MiB pages", "scattered": "scattered 4 KiB pages",
+           "window64k": "hugetlb pages in a window of 64 KiB pages", "window2m": "hugetlb pages in a window of 2 MiB pages"}
 # What is aimed at: type1 / vfio_prereg at least, for memory of 4 KiB pages; less than these for the others.
 AIMS = {("map", 4096): 5, ("unmap", 4096): 2, ("map", 2 * MIB): 30, ("map", "all"): 40}
 REGISTER_AIM, KILL_AIM, API_AIM = 0.25, 0.1, 1.2
@@ -14,6 +15,12 @@ HEADING = """\
 Median [10th .. 90th percentile] of rounds in which the drivers took turns on the same memory; ratios are of samples of
 one round. type1 is the kernel's own driver. "API" is bare iommu_map(), iommu_unmap() and pin_user_pages_fast();
 "API+ioctl" is the same with an ioctl for each call, as the drivers have. An emulated machine: compare ratios only.
+"""
+# Where windows are TCE tables: no bare API.
+HEADING_TCE = """\
+Median [10th .. 90th percentile] of rounds in which the drivers took turns on the same memory; ratios are of samples of
+one round. spapr_v2 is the kernel's own driver. Both have the same type number: vfio_prereg is loaded for its turn and
+unloaded after it. All is mapped in windows that exist already. An emulated machine: compare ratios only.
 """
 
 
@@ -54,6 +61,9 @@ class Samples:
 
     def __init__(self, samples, clock):
         self.samples = [s for s in samples if s["clock"] == clock]
+        # The kernel's own driver.
+        self.theirs = "spapr_v2" if any(s.get("side") == "spapr_v2" for s in self.samples) else "type1"
+        self.tables = self.theirs == "spapr_v2"
 
     def get(self, what, field="ns", **match):
         """FIELD of all samples of WHAT with these fields, in the order they were taken."""
@@ -87,8 +97,72 @@ def aim(backing, call, unit):
     return ">= %g" % AIMS[call, unit] if (call, unit) in AIMS else ""
 
 
+def tce_rows(found, backing, total):
+    """The same where both drivers register: name, unit, then nanoseconds of the kernel's driver and of ours."""
+    for call, units in (("register", [total]), ("map", [4096, 64 << 10, 2 * MIB, total]),
+                        ("unmap", [4096, 64 << 10, 2 * MIB, total]), ("unregister", [total]), ("unpinned", [total])):
+        for unit in units:
+            theirs, ours = (found.get("call", call=call, backing=backing, bytes=total, unit=unit, side=side)
+                            for side in (found.theirs, "prereg"))
+            if theirs and ours:
+                yield call, unit, theirs, ours
+
+
+def tce_call(call, unit, total):
+    """A call in words."""
+    words = {"register": "register all", "unregister": "unregister all: the call", "unpinned": "unregister all: unpinned"}
+    return words.get(call) or "%s %s" % (call, "all" if unit == total else size(unit))
+
+
+def tce_tables(found, instructions=False):
+    """A table for each kind and amount of memory, on POWER."""
+    prefix = "Instructions (thousands): " if instructions else ""
+    head = ["a call", "", "spapr_v2", "vfio_prereg", "spapr_v2/prereg (aim 1)"]
+    for backing, total in found.values("call", "backing", "bytes"):
+        rows = []
+        for call, unit, theirs, ours in tce_rows(found, backing, total):
+            # There most of the work is done later, by nobody in particular.
+            if instructions and call == "unregister":
+                continue
+            name, length = ("k", 1e3) if instructions else scale(ours)
+            rows.append([tce_call(call, unit, total), name, *(shown(x, length, not instructions) for x in (theirs, ours)),
+                         shown(ratios(theirs, ours), wide=not instructions)])
+        if rows:
+            yield {"title": "%s%s of %s" % (prefix, size(total), BACKING[backing]), "head": head, "rows": rows}
+    nops = [found.get("call", call="nop", side=side) for side in (found.theirs, "prereg")]
+    if all(nops):
+        yield {"title": prefix + "An ioctl that does nothing", "head": ["", "spapr_v2", "vfio_prereg"],
+               "rows": [["k" if instructions else "us"] + [shown(x, 1e3, not instructions) for x in nops]]}
+
+
+def window_rows(found, instructions):
+    """A line for each kind of window."""
+    for key in found.values("table", "page_shift", "shift", "levels"):
+        match = dict(zip(("page_shift", "shift", "levels"), key))
+        cells = [size(1 << match["shift"]), size(1 << match["page_shift"]), str(match["levels"])]
+        for field in ("create_ns", "empty_ns", "remove_ns", "map_ns"):
+            theirs, ours = (found.get("table", field, side=side, **match) for side in (found.theirs, "prereg"))
+            cells += [shown(x, 1e3, False) for x in (theirs, ours)]
+            cells.append(shown(ratios(theirs, ours), wide=not instructions))
+        yield cells
+
+
+def window_tables(found, instructions=False):
+    """Windows where they are tables."""
+    rows = list(window_rows(found, instructions))
+    if rows:
+        yield {"title": "%sWindows, made and removed: spapr_v2, vfio_prereg, spapr_v2/prereg" % (
+            "Instructions (thousands): " if instructions else ""), "head": [
+                "window", "pages", "levels", "create%s" % ("" if instructions else " (us)"), "", "", "remove empty", "", "",
+                "remove, 1024 mapped", "", "", "map a page at its ends", "", ""], "rows": rows}
+
+
 def call_tables(found, instructions=False):
     """A table for each kind and amount of memory."""
+    if found.tables:
+        yield from tce_tables(found, instructions)
+        yield from window_tables(found, instructions)
+        return
     for backing, total in found.values("stretches", "backing", "bytes"):
         rows = []
         for call, unit, theirs, ours, bare, through in call_rows(found, backing, total):
@@ -125,15 +199,15 @@ def kill_tables(found):
     for key in found.values("kill", "backing", "bytes", "pieces", "regions"):
         match = dict(zip(("backing", "bytes", "pieces", "regions"), key))
         ours = found.get("kill", "put_ns", side="prereg", **match)
-        theirs = found.get("kill", "put_ns", side="type1", **match)
+        theirs = found.get("kill", "put_ns", side=found.theirs, **match)
         rows.append([*memory_cells(*key), shown(theirs, 1e6), shown(ours, 1e6), shown(ratios(ours, theirs)),
                      digits(spread(ours)[0] / 1e6 * GIB / match["bytes"]),
                      *(shown(found.get("kill", "gone_ns", side=side, **match), 1e6, False)
-                       for side in ("type1", "prereg", "not_held"))])
+                       for side in (found.theirs, "prereg", "not_held"))])
     if rows:
+        ratio = "prereg/%s (aim %g)" % (found.theirs, KILL_AIM)
         yield {"title": "From SIGKILL until every page is unpinned, and until the process is gone: ms",
-               "head": ["memory", "pages", "mappings", "type1", "vfio_prereg", "prereg/type1 (aim %g)" % KILL_AIM,
-                        "per GiB", "gone: type1", "gone: prereg", "gone: not held"], "rows": rows}
+               "head": ["memory", "pages", "mappings", found.theirs, "vfio_prereg", ratio, "per GiB", "gone: " + found.theirs, "gone: prereg", "gone: not held"], "rows": rows}
 
 
 def tear_down_tables(found):
@@ -158,22 +232,44 @@ def growth_table(found, what, field, title, head, columns, name=str):
         yield {"title": title, "head": head, "rows": rows}
 
 
-def growth_tables(found):
+def growth_tables(found, unit="us"):
     """How cost grows."""
-    both = ({"side": "type1"}, {"side": "prereg"})
-    yield from growth_table(found, "mappings", "mappings", "One 4 KiB map more beside N mappings: us", [
-        "N", "map: type1", "map: vfio_prereg", "unmap: type1", "unmap: vfio_prereg"],
+    both = ({"side": found.theirs}, {"side": "prereg"})
+    held = "register + map: " + found.theirs if found.tables else "map: type1"
+    dropped = "unmap + unregister: " + found.theirs if found.tables else "unmap: type1"
+    yield from growth_table(found, "mappings", "mappings", "One 4 KiB map more beside N mappings: " + unit, [
+        "N", "map: " + found.theirs, "map: vfio_prereg", "unmap: " + found.theirs, "unmap: vfio_prereg"],
         [(field, side) for field in ("map_ns", "unmap_ns") for side in both])
-    yield from growth_table(found, "regions", "regions", "N regions of one page, each held and dropped by itself: us", [
-        "N", "map: type1", "register + map: vfio_prereg", "unmap: type1", "unmap + unregister: vfio_prereg"],
+    yield from growth_table(found, "regions", "regions", "N regions of one page, each held and dropped by itself: " + unit, [
+        "N", held, "register + map: vfio_prereg", dropped, "unmap + unregister: vfio_prereg"],
         [(field, side) for field in ("hold_ns", "drop_ns") for side in both])
     yield from growth_table(found, "window", "shift", "A window of N bytes in vfio_prereg: us", [
         "N", "create", "4 KiB map at both ends", "remove with 1024 mappings in it"],
         [(field, {}) for field in ("create_ns", "map_ns", "remove_ns")], "2^{}".format)
 
 
+def tce_bookkeeping_tables(found):
+    """Memory that the drivers take beyond the window's tables, which exist already."""
+    rows = []
+    for backing, total, pieces in found.values("bookkeeping", "backing", "bytes", "pieces"):
+        match = {"backing": backing, "bytes": total, "pieces": pieces}
+        taken = [max(spread(found.get("bookkeeping", "taken_kib", side=side, **match))[0], 0)
+                 for side in (found.theirs, "prereg")]
+        own = spread(found.get("bookkeeping", "own_bytes", side="prereg", **match))[0]
+        rows.append([*memory_cells(backing, total, pieces, False), *map(digits, taken), digits(own / 1024),
+                     *(digits(number / (total / 4096)) for number in (taken[0] * 1024, own)),
+                     *(size(number * GIB / total) for number in (taken[0] * 1024, own))])
+    if rows:
+        yield {"title": "Kernel memory taken for memory that is held: KiB (4 KiB is the resolution)", "head": [
+            "memory", "pages", "mappings", "spapr_v2", "vfio_prereg", "regions of prereg", "bytes a page: spapr_v2",
+            "regions of prereg", "per GiB: spapr_v2", "regions of prereg"], "rows": rows}
+
+
 def bookkeeping_tables(found):
     """Memory that the drivers take beyond the IOMMU's page tables."""
+    if found.tables:
+        yield from tce_bookkeeping_tables(found)
+        return
     rows = []
     for backing, total, pieces in found.values("bookkeeping", "backing", "bytes", "pieces"):
         match = {"backing": backing, "bytes": total, "pieces": pieces}
@@ -189,11 +285,39 @@ def bookkeeping_tables(found):
             "regions of prereg", "bytes a page", "regions, per GiB"], "rows": rows}
 
 
+def summary_calls_tce(found, counted):
+    """The first lines of the short table, on POWER."""
+    for backing, total in found.values("call", "backing", "bytes"):
+        if total != 256 * MIB:
+            continue
+        fewer = {(call, unit): shown(ratios(theirs, ours), wide=False)
+                 for call, unit, theirs, ours in tce_rows(counted, backing, total)}
+        for call, unit, theirs, ours in tce_rows(found, backing, total):
+            if call == "unregister":
+                continue
+            name, length = scale(ours)
+            yield ["%s of %s: %s" % (size(total), BACKING[backing], tce_call(call, unit, total)),
+                   *(shown(x, length, False) + " " + name for x in (theirs, ours)),
+                   shown(ratios(theirs, ours), wide=False), fewer.get((call, unit), "")]
+    for key in found.values("table", "page_shift", "shift", "levels"):
+        match = dict(zip(("page_shift", "shift", "levels"), key))
+        if match["shift"] != 31 or match["levels"] != 1:
+            continue
+        for what, field in (("create", "create_ns"), ("remove, with 1024 mappings in it", "remove_ns")):
+            theirs, ours, more, less = (where.get("table", field, side=side, **match) for where in (found, counted)
+                                        for side in (found.theirs, "prereg"))
+            yield ["window of %s of %s pages: %s" % (size(1 << match["shift"]), size(1 << match["page_shift"]), what),
+                   *(shown(x, 1e3, False) + " us" for x in (theirs, ours)),
+                   shown(ratios(theirs, ours), wide=False), shown(ratios(more, less), wide=False)]
+
+
 def summary(samples):
-    """The short table for documents, in Markdown: type1, ours and their ratio, for 4 KiB and 2 MiB pages."""
+    """The short table for documents, in Markdown: the kernel's driver, ours and their ratio, for 4 KiB and 2 MiB pages."""
     found, rows = Samples(samples, "time"), []
     counted = Samples(samples, "instructions")
-    for backing, total in (("4k", 256 * MIB), ("thp", 256 * MIB)):
+    if found.tables:
+        rows += summary_calls_tce(found, counted)
+    for backing, total in () if found.tables else (("4k", 256 * MIB), ("thp", 256 * MIB)):
         fewer = {(call, unit): shown(ratios(theirs, ours), wide=False)
                  for call, unit, theirs, ours, _, _ in call_rows(counted, backing, total)}
         for call, unit, theirs, ours, _, _ in call_rows(found, backing, total):
@@ -206,13 +330,13 @@ def summary(samples):
                          shown(ours, length, False) + " " + name, shown(ratios(theirs, ours), wide=False),
                          fewer[call, unit]])
     for backing, total, pieces, regions in found.values("kill", "backing", "bytes", "pieces", "regions"):
-        if (total, pieces) != (GIB, 1):
+        if (total, pieces) != (256 * MIB if found.tables else GIB, 1):
             continue
         put = [found.get("kill", "put_ns", side=side, backing=backing, bytes=total, pieces=pieces, regions=regions)
-               for side in ("type1", "prereg")]
-        rows.append(["SIGKILL until unpinned, 1 GiB of %s" % BACKING[backing],
+               for side in (found.theirs, "prereg")]
+        rows.append(["SIGKILL until unpinned, %s of %s" % (size(total), BACKING[backing]),
                      *(shown(values, 1e6, False) + " ms" for values in put), shown(ratios(*put), wide=False), ""])
-    return tabulate.tabulate(rows, ["", "type1", "vfio_prereg", "times faster", "times fewer instructions"],
+    return tabulate.tabulate(rows, ["", found.theirs, "vfio_prereg", "times faster", "times fewer instructions"],
                              tablefmt="github", disable_numparse=True, colalign=("left",) + ("right",) * 4)
 
 
@@ -220,13 +344,13 @@ def tables(samples):
     """Title, head and rows of each table."""
     timed, counted = Samples(samples, "time"), Samples(samples, "instructions")
     parts = [call_tables(timed), kill_tables(timed), growth_tables(timed), bookkeeping_tables(timed),
-             call_tables(counted, True), tear_down_tables(counted)]
+             call_tables(counted, True), tear_down_tables(counted), growth_tables(counted, "thousands of instructions")]
     return [table for part in parts for table in part]
 
 
-def text(parts):
+def text(parts, heading=HEADING):
     """The tables for people."""
-    lines = [HEADING]
+    lines = [heading]
     for part in parts:
         lines += [part["title"], tabulate.tabulate(part["rows"], part["head"], tablefmt="simple", disable_numparse=True), ""]
     return "\n".join(lines)

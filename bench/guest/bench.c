@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/perf_event.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "bench.h"
+#include "meter.h"
 
 void bench_die(const char *fmt, ...)
 {
@@ -37,6 +43,35 @@ void bench_out(const char *what, const char *fmt, ...)
 	fflush(stdout);
 }
 
+static int counter = -1;
+
+void bench_count(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_HARDWARE, .size = sizeof(attr), .config = PERF_COUNT_HW_INSTRUCTIONS,
+	};
+
+	counter = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (counter < 0)
+		bench_die("count instructions: %s", strerror(errno));
+}
+
+bool bench_counts(void)
+{
+	return counter >= 0;
+}
+
+uint64_t bench_now(void)
+{
+	uint64_t count;
+
+	if (!bench_counts())
+		return meter_now_ns();
+	if (read(counter, &count, sizeof(count)) != sizeof(count))
+		bench_die("read the count of instructions: %s", strerror(errno));
+	return count;
+}
+
 static enum backing backing_of(const char *name)
 {
 	int i;
@@ -44,7 +79,7 @@ static enum backing backing_of(const char *name)
 	for (i = 0; i < BACKINGS; i++)
 		if (!strcmp(name, backing_name[i]))
 			return i;
-	bench_die("\"%s\" is none of 4k, thp, scattered", name);
+	bench_die("\"%s\" is none of 4k, thp, scattered, window64k, window2m", name);
 }
 
 /* The number at argv[i]. */
@@ -70,16 +105,26 @@ static size_t memory_args(int argc, char **argv, enum backing *backing)
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 1 ? argv[1] : "";
 	enum backing backing;
+	const char *what;
 	size_t bytes;
 
+	if (sysconf(_SC_PAGESIZE) != PAGE_BYTES)
+		bench_die("this kernel's pages are not 4 KiB");
+	if (argc > 1 && !strcmp(argv[1], "count")) {
+		bench_count();
+		argc--;
+		argv++;
+	}
+	what = argc > 1 ? argv[1] : "";
 	if (!strcmp(what, "nop")) {
 		bench_nop(number(argc, argv, 2));
 	} else if (!strcmp(what, "mappings")) {
 		bench_mappings(number(argc, argv, 2));
 	} else if (!strcmp(what, "windows")) {
 		bench_windows(number(argc, argv, 2));
+	} else if (!strcmp(what, "tables")) {
+		bench_tables(number(argc, argv, 2));
 	} else if (!strcmp(what, "regions")) {
 		bench_regions(number(argc, argv, 2));
 	} else if (!strcmp(what, "calls")) {
@@ -94,7 +139,7 @@ int main(int argc, char **argv)
 			backing, bytes, number(argc, argv, 4),
 			argc > 6 && !strcmp(argv[6], "regions"), number(argc, argv, 5));
 	} else {
-		bench_die("usage: bench nop|mappings|windows|regions ROUNDS | calls|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");
+		bench_die("usage: bench [count] nop|mappings|windows|tables|regions ROUNDS | calls|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");
 	}
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * bench: what vfio_prereg, the kernel's type1 and the bare IOMMU API cost.
+ * bench: what vfio_prereg, the kernel's own driver and the bare IOMMU API cost.
  *
  * Each measurement is a line of JSON on standard output; bench/run reads them.
  * A measurement that cannot be made ends the program with a sentence: numbers
@@ -30,16 +30,26 @@ void bench_need(int ret, const char *what);
 /* One line of JSON: {"what":"@what", then @fmt, which is the rest without braces}. */
 void bench_out(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Makes bench_now() count instructions. */
+void bench_count(void);
+bool bench_counts(void);
+/* What the cost of a call is measured with: monotonic nanoseconds, or instructions of this thread. */
+uint64_t bench_now(void);
+
 /* ---- memory.c ---- */
 
 enum backing {
 	BACKING_SMALL,		/* 4 KiB pages, as the kernel hands them out */
 	BACKING_THP,		/* 2 MiB pages */
 	BACKING_SCATTERED,	/* 4 KiB pages, no two of them side by side */
+	BACKING_WINDOW_64K,	/* 2 MiB hugetlb pages, in a window of 64 KiB pages */
+	BACKING_WINDOW_2M,	/* the same, in a window of 2 MiB pages */
 	BACKINGS,
 };
 
 extern const char *const backing_name[BACKINGS];
+/* The least that is mapped. */
+extern const size_t backing_page[BACKINGS];
 
 void *memory_get(size_t bytes, enum backing backing);
 void memory_put(void *p, size_t bytes);
@@ -48,13 +58,15 @@ void memory_put(void *p, size_t bytes);
 
 /*
  * What is compared. LIMIT is bare iommu_map(), an ioctl for each call as the
- * other two have; LIMIT_SG is the same with iommu_map_sg().
+ * other two have; LIMIT_SG is the same with iommu_map_sg(). On POWER there is only
+ * the kernel's SPAPR driver beside ours.
  */
 enum side_kind {
 	SIDE_TYPE1,
 	SIDE_PREREG,
 	SIDE_LIMIT,
 	SIDE_LIMIT_SG,
+	SIDE_SPAPR,
 	SIDES,
 };
 
@@ -62,7 +74,7 @@ extern const char *const side_name[SIDES];
 
 struct side {
 	enum side_kind kind;
-	struct vfio_dev dev;	/* TYPE1, PREREG */
+	struct vfio_dev dev;	/* TYPE1, SPAPR, PREREG */
 	int limit;		/* LIMIT*: its file */
 	char *p;		/* what side_register() took */
 	size_t bytes;
@@ -86,19 +98,34 @@ void side_unmap_bare(struct side *side, uint64_t iova, size_t bytes, size_t step
 /* A call that the other side knows nothing of, so only the way there and back. */
 void side_nop(struct side *side);
 
-/* ---- calls.c, growth.c, kill.c: @rounds measurements of each ---- */
+/* ---- tce.c ---- */
+
+/* The kernel's own driver that is loaded: TYPE1 or SPAPR. */
+enum side_kind side_kernel(void);
+/*
+ * Makes @kind the driver that VFIO finds. Where both have the same type number it asks
+ * the one that was loaded last: ours is loaded and unloaded.
+ */
+void side_load(enum side_kind kind);
+/* A window for that memory at 0, made before the first map would make one; only where windows are tables. */
+void side_window(struct side *side, enum backing backing);
+/* Waits until no more than @pins pages are pinned; nanoseconds. The SPAPR driver unpins after its UNREGISTER. */
+uint64_t side_wait_unpinned(long long pins);
+
+/* ---- calls.c, growth.c, kill.c, tce.c: @rounds measurements of each ---- */
 
 void bench_calls(enum backing backing, size_t bytes, unsigned int rounds);
 void bench_nop(unsigned int rounds);
 void bench_mappings(unsigned int rounds);
 void bench_windows(unsigned int rounds);
+void bench_tables(unsigned int rounds);
 void bench_regions(unsigned int rounds);
 void bench_bookkeeping(enum backing backing, size_t bytes, unsigned int rounds);
 
 /* How an owner holds its memory. */
 enum kill_kind {
 	KILL_NOT_HELD,		/* not at all: what exit itself takes */
-	KILL_TYPE1,
+	KILL_KERNEL,		/* by the kernel's own driver */
 	KILL_PREREG,
 	KILL_KINDS,
 };

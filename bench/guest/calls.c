@@ -7,7 +7,16 @@
 #define SMALL_MAPS	4096ul
 #define NOPS		20000u
 
-static const enum side_kind calls_sides[] = { SIDE_TYPE1, SIDE_PREREG, SIDE_LIMIT, SIDE_LIMIT_SG };
+/* The sides of this machine, SIDES at the end. */
+static const enum side_kind *calls_sides(void)
+{
+	static const enum side_kind domain[] = {
+		SIDE_TYPE1, SIDE_PREREG, SIDE_LIMIT, SIDE_LIMIT_SG, SIDES
+	};
+	static const enum side_kind tce[] = { SIDE_SPAPR, SIDE_PREREG, SIDES };
+
+	return side_kernel() == SIDE_SPAPR ? tce : domain;
+}
 
 /* Where a sample belongs to. */
 struct calls {
@@ -31,31 +40,33 @@ static void measure_pieces(const struct calls *calls, struct side *side, size_t 
 	uint64_t start;
 	size_t at;
 
-	start = meter_now_ns();
+	start = bench_now();
 	for (at = 0; at < total; at += unit)
 		side_map(side, BENCH_IOVA + at, at, unit);
-	report(calls, "map", side->kind, unit, meter_now_ns() - start, total / unit);
-	start = meter_now_ns();
+	report(calls, "map", side->kind, unit, bench_now() - start, total / unit);
+	start = bench_now();
 	for (at = 0; at < total; at += unit)
 		side_unmap(side, BENCH_IOVA + at, unit);
-	report(calls, "unmap", side->kind, unit, meter_now_ns() - start, total / unit);
+	report(calls, "unmap", side->kind, unit, bench_now() - start, total / unit);
 	if (side->kind != SIDE_LIMIT)
 		return;
-	start = meter_now_ns();
+	start = bench_now();
 	side_map_bare(side, BENCH_IOVA, total, unit);
-	report(calls, "map_bare", side->kind, unit, meter_now_ns() - start, total / unit);
-	start = meter_now_ns();
+	report(calls, "map_bare", side->kind, unit, bench_now() - start, total / unit);
+	start = bench_now();
 	side_unmap_bare(side, BENCH_IOVA, total, unit);
-	report(calls, "unmap_bare", side->kind, unit, meter_now_ns() - start, total / unit);
+	report(calls, "unmap_bare", side->kind, unit, bench_now() - start, total / unit);
 }
 
 static void measure_side(const struct calls *calls, enum side_kind kind, char *p)
 {
-	const size_t small = SMALL_MAPS * PAGE_BYTES;
+	const size_t page = backing_page[calls->backing], small = SMALL_MAPS * page;
+	const long long pins = meter_pins();
 	struct side side;
 	uint64_t ns;
 
 	side_open(&side, kind);
+	side_window(&side, calls->backing);
 	ns = side_register(&side, p, calls->bytes);
 	if (kind != SIDE_TYPE1)
 		report(calls, "register", kind, calls->bytes, ns, 1);
@@ -63,12 +74,19 @@ static void measure_side(const struct calls *calls, enum side_kind kind, char *p
 		bench_out("stretches", "\"backing\":\"%s\",\"bytes\":%zu,\"stretches\":%llu",
 			  backing_name[calls->backing], calls->bytes,
 			  (unsigned long long)side.stretches);
-	measure_pieces(calls, &side, calls->bytes < small ? calls->bytes : small, PAGE_BYTES);
-	measure_pieces(calls, &side, calls->bytes, 2 * MIB);
+	measure_pieces(calls, &side, calls->bytes < small ? calls->bytes : small, page);
+	if (page < 2 * MIB)
+		measure_pieces(calls, &side, calls->bytes, 2 * MIB);
 	measure_pieces(calls, &side, calls->bytes, calls->bytes);
 	ns = side_unregister(&side);
 	if (kind != SIDE_TYPE1)
 		report(calls, "unregister", kind, calls->bytes, ns, 1);
+	if (side_kernel() == SIDE_SPAPR) {
+		ns += side_wait_unpinned(pins);
+		/* A count has nothing of what others do. */
+		if (!bench_counts())
+			report(calls, "unpinned", kind, calls->bytes, ns, 1);
+	}
 	side_close(&side);
 }
 
@@ -76,11 +94,12 @@ void bench_calls(enum backing backing, size_t bytes, unsigned int rounds)
 {
 	struct calls calls = { backing, bytes, true };
 	char *p = memory_get(bytes, backing);
-	unsigned int round, i;
+	const enum side_kind *kind;
+	unsigned int round;
 
 	for (round = 0; round <= rounds; round++) {
-		for (i = 0; i < sizeof(calls_sides) / sizeof(calls_sides[0]); i++)
-			measure_side(&calls, calls_sides[i], p);
+		for (kind = calls_sides(); *kind != SIDES; kind++)
+			measure_side(&calls, *kind, p);
 		calls.warm_up = false;
 	}
 	memory_put(p, bytes);
@@ -89,18 +108,19 @@ void bench_calls(enum backing backing, size_t bytes, unsigned int rounds)
 void bench_nop(unsigned int rounds)
 {
 	const struct calls calls = { 0 };
-	unsigned int round, i, n;
+	const enum side_kind *kind;
+	unsigned int round, n;
 
 	for (round = 0; round < rounds; round++) {
-		for (i = 0; i < sizeof(calls_sides) / sizeof(calls_sides[0]); i++) {
+		for (kind = calls_sides(); *kind != SIDES; kind++) {
 			struct side side;
 			uint64_t start;
 
-			side_open(&side, calls_sides[i]);
-			start = meter_now_ns();
+			side_open(&side, *kind);
+			start = bench_now();
 			for (n = 0; n < NOPS; n++)
 				side_nop(&side);
-			report(&calls, "nop", side.kind, 0, meter_now_ns() - start, NOPS);
+			report(&calls, "nop", side.kind, 0, bench_now() - start, NOPS);
 			side_close(&side);
 		}
 	}

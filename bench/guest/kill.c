@@ -24,12 +24,6 @@
 #define OWNER_CPU	1
 #define KILL_TIMEOUT_NS	20000000000ull
 
-static const char *const kill_name[KILL_KINDS] = {
-	[KILL_NOT_HELD] = "not_held",
-	[KILL_TYPE1] = "type1",
-	[KILL_PREREG] = "prereg",
-};
-
 struct owner {
 	enum kill_kind kind;
 	enum backing backing;
@@ -37,6 +31,16 @@ struct owner {
 	size_t pieces;
 	bool regions;
 };
+
+static enum side_kind kill_side(enum kill_kind kind)
+{
+	return kind == KILL_PREREG ? SIDE_PREREG : side_kernel();
+}
+
+static const char *kill_name(enum kill_kind kind)
+{
+	return kind == KILL_NOT_HELD ? "not_held" : side_name[kill_side(kind)];
+}
 
 static void run_on(int cpu)
 {
@@ -52,15 +56,15 @@ static void run_on(int cpu)
 static void hold(const struct owner *owner, struct vfio_dev *dev, char *p)
 {
 	const size_t piece = owner->bytes / owner->pieces;
-	const bool ours = owner->kind == KILL_PREREG;
+	const bool type1 = kill_side(owner->kind) == SIDE_TYPE1;
 	size_t at;
 
-	bench_need(vfio_dev_open(dev, BENCH_DEVICE, ours ? VFIO_SPAPR_TCE_v2_IOMMU :
-				 VFIO_TYPE1v2_IOMMU), "open the device");
-	if (ours && !owner->regions)
+	bench_need(vfio_dev_open(dev, BENCH_DEVICE, type1 ? VFIO_TYPE1v2_IOMMU :
+				 VFIO_SPAPR_TCE_v2_IOMMU), "open the device");
+	if (!type1 && !owner->regions)
 		bench_need(spapr_register(dev->container, p, owner->bytes), "REGISTER");
 	for (at = 0; at < owner->bytes; at += piece) {
-		if (ours && owner->regions)
+		if (!type1 && owner->regions)
 			bench_need(spapr_register(dev->container, p + at, piece), "REGISTER");
 		bench_need(vfio_map(dev->container, BENCH_IOVA + at, p + at, piece, VFIO_MAP_RW),
 			   "MAP");
@@ -136,9 +140,10 @@ void bench_kill(enum backing backing, size_t bytes, size_t pieces, bool regions,
 	for (round = 0; round < rounds; round++) {
 		for (kind = 0; kind < KILL_KINDS; kind++) {
 			owner.kind = kind;
+			side_load(kill_side(kind));
 			kill_one(&owner, &watch, &put, &gone);
 			bench_out("kill", "\"side\":\"%s\",\"backing\":\"%s\",\"bytes\":%zu,\"pieces\":%zu,\"regions\":%s,\"put_ns\":%llu,\"gone_ns\":%llu",
-				  kill_name[kind], backing_name[backing], bytes, pieces,
+				  kill_name(kind), backing_name[backing], bytes, pieces,
 				  regions ? "true" : "false", (unsigned long long)put,
 				  (unsigned long long)gone);
 		}
@@ -173,10 +178,10 @@ void bench_tear_down(enum backing backing, size_t bytes, size_t pieces, bool reg
 	int kind;
 
 	for (round = 0; round < rounds; round++) {
-		for (kind = KILL_TYPE1; kind < KILL_KINDS; kind++) {
+		for (kind = KILL_KERNEL; kind < KILL_KINDS; kind++) {
 			owner.kind = kind;
 			bench_out("tear_down", "\"side\":\"%s\",\"backing\":\"%s\",\"bytes\":%zu,\"pieces\":%zu,\"regions\":%s,\"ns\":%llu",
-				  kill_name[kind], backing_name[backing], bytes, pieces,
+				  kill_name(kind), backing_name[backing], bytes, pieces,
 				  regions ? "true" : "false",
 				  (unsigned long long)tear_down(&owner, p));
 		}

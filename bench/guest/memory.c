@@ -12,6 +12,16 @@ const char *const backing_name[BACKINGS] = {
 	[BACKING_SMALL] = "4k",
 	[BACKING_THP] = "thp",
 	[BACKING_SCATTERED] = "scattered",
+	[BACKING_WINDOW_64K] = "window64k",
+	[BACKING_WINDOW_2M] = "window2m",
+};
+
+const size_t backing_page[BACKINGS] = {
+	[BACKING_SMALL] = PAGE_BYTES,
+	[BACKING_THP] = PAGE_BYTES,
+	[BACKING_SCATTERED] = PAGE_BYTES,
+	[BACKING_WINDOW_64K] = 64ul << 10,
+	[BACKING_WINDOW_2M] = 2 * MIB,
 };
 
 static char *reserve(size_t bytes)
@@ -38,11 +48,17 @@ static void *memory_scattered(size_t bytes)
 
 void *memory_get(size_t bytes, enum backing backing)
 {
+	enum mem_kind kind = backing == BACKING_THP ? MEM_THP : MEM_SMALL;
 	void *p;
 
 	if (backing == BACKING_SCATTERED)
 		return memory_scattered(bytes);
-	p = mem_alloc(bytes, backing == BACKING_THP ? MEM_THP : MEM_SMALL);
+	if (backing_page[backing] > PAGE_BYTES) {
+		kind = MEM_HUGETLB;
+		if (!mem_hugetlb_reserve(bytes / (2 * MIB)))
+			bench_die("no %zu huge pages", bytes / (2 * MIB));
+	}
+	p = mem_alloc(bytes, kind);
 	if (!p)
 		bench_die("no %zu MiB of memory: %s", bytes / MIB, strerror(errno));
 	if (backing == BACKING_THP && bytes >= 2 * MIB && mem_huge_kib(p) < (long long)bytes / 1024)

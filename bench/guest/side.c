@@ -16,6 +16,7 @@ const char *const side_name[SIDES] = {
 	[SIDE_PREREG] = "prereg",
 	[SIDE_LIMIT] = "limit",
 	[SIDE_LIMIT_SG] = "limit_sg",
+	[SIDE_SPAPR] = "spapr_v2",
 };
 
 static bool is_limit(const struct side *side)
@@ -31,8 +32,9 @@ void side_open(struct side *side, enum side_kind kind)
 	memset(side, 0, sizeof(*side));
 	side->kind = kind;
 	if (!is_limit(side)) {
-		bench_need(vfio_dev_open(&side->dev, BENCH_DEVICE, kind == SIDE_PREREG ?
-					 VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU),
+		side_load(kind);
+		bench_need(vfio_dev_open(&side->dev, BENCH_DEVICE, kind == SIDE_TYPE1 ?
+					 VFIO_TYPE1v2_IOMMU : VFIO_SPAPR_TCE_v2_IOMMU),
 			   "open the device");
 		return;
 	}
@@ -53,7 +55,7 @@ void side_close(struct side *side)
 uint64_t side_register(struct side *side, char *p, size_t bytes)
 {
 	const struct iommu_limit_range range = { .vaddr = (uintptr_t)p, .bytes = bytes };
-	uint64_t start = meter_now_ns(), ns;
+	uint64_t start = bench_now(), ns;
 
 	side->p = p;
 	side->bytes = bytes;
@@ -63,7 +65,7 @@ uint64_t side_register(struct side *side, char *p, size_t bytes)
 		bench_need(vfio_ioctl(side->limit, IOMMU_LIMIT_PIN, &range), "pin");
 	else
 		bench_need(spapr_register(side->dev.container, p, bytes), "REGISTER");
-	ns = meter_now_ns() - start;
+	ns = bench_now() - start;
 	if (is_limit(side))
 		bench_need(vfio_ioctl(side->limit, IOMMU_LIMIT_STRETCHES, &side->stretches),
 			   "find contiguous memory");
@@ -72,7 +74,7 @@ uint64_t side_register(struct side *side, char *p, size_t bytes)
 
 uint64_t side_unregister(struct side *side)
 {
-	uint64_t start = meter_now_ns();
+	uint64_t start = bench_now();
 
 	if (side->kind == SIDE_TYPE1)
 		return 0;
@@ -81,7 +83,7 @@ uint64_t side_unregister(struct side *side)
 	else
 		bench_need(spapr_unregister(side->dev.container, side->p, side->bytes),
 			   "UNREGISTER");
-	return meter_now_ns() - start;
+	return bench_now() - start;
 }
 
 static void limit_call(struct side *side, unsigned long call, uint64_t iova, size_t offset,
