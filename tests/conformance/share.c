@@ -137,7 +137,7 @@ static const struct scenario share[] = {
 	  .ours = "EBUSY, reached", .verdict = FIXED,
 	  .why = "A's device goes on using memory that A has given back, and the pins leak for ever" },
 	{ .name = "two-containers-borrow", .what = "MAP in B of what only A registered", .run = run_borrowed, .upstream = "0",
-	  .ours = "EINVAL", .verdict = FIXED, .why = "a container maps what was registered in it" },
+	  .ours = "EINVAL", .verdict = FIXED, .why = "A's UNREGISTER would leave memory in use that nobody has registered" },
 	{ .name = "two-containers-close", .what = "mapped in A and B; B is closed: pins, the device in A; A is closed: pins",
 	  .run = run_close_one, .upstream = "16 pages pinned, reached, 0 pinned" },
 	{ .name = "second-device", .what = "a second device joins: its DMA; after an UNMAP; after it left, the first one's",
