@@ -207,7 +207,8 @@ def kill_tables(found):
     if rows:
         ratio = "prereg/%s (aim %g)" % (found.theirs, KILL_AIM)
         yield {"title": "From SIGKILL until every page is unpinned, and until the process is gone: ms",
-               "head": ["memory", "pages", "mappings", found.theirs, "vfio_prereg", ratio, "per GiB", "gone: " + found.theirs, "gone: prereg", "gone: not held"], "rows": rows}
+               "head": ["memory", "pages", "mappings", found.theirs, "vfio_prereg", ratio, "per GiB",
+                        "gone: " + found.theirs, "gone: prereg", "gone: not held"], "rows": rows}
 
 
 def tear_down_tables(found):
@@ -240,7 +241,8 @@ def growth_tables(found, unit="us"):
     yield from growth_table(found, "mappings", "mappings", "One 4 KiB map more beside N mappings: " + unit, [
         "N", "map: " + found.theirs, "map: vfio_prereg", "unmap: " + found.theirs, "unmap: vfio_prereg"],
         [(field, side) for field in ("map_ns", "unmap_ns") for side in both])
-    yield from growth_table(found, "regions", "regions", "N regions of one page, each held and dropped by itself: " + unit, [
+    title = "N regions of one page, each held and dropped by itself: " + unit
+    yield from growth_table(found, "regions", "regions", title, [
         "N", held, "register + map: vfio_prereg", dropped, "unmap + unregister: vfio_prereg"],
         [(field, side) for field in ("hold_ns", "drop_ns") for side in both])
     yield from growth_table(found, "window", "shift", "A window of N bytes in vfio_prereg: us", [

@@ -120,6 +120,10 @@ static void kill_one(const struct owner *owner, struct pinwatch *watch, uint64_t
 			bench_die("the killed owner's pages are still pinned after 20 s");
 	}
 	close(proc.sock);
+	/* The SPAPR driver's regions are put one by one, at a time of RCU's choosing. */
+	while (side_kernel() == SIDE_SPAPR && meter_pins() != before &&
+	       meter_now_ns() - start < KILL_TIMEOUT_NS)
+		meter_sleep_ms(10);
 	if (meter_pins() != before)
 		bench_die("%lld pages stayed pinned after the kill", meter_pins() - before);
 }
