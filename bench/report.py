@@ -20,7 +20,8 @@ one round. type1 is the kernel's own driver. "API" is bare iommu_map(), iommu_un
 HEADING_TCE = """\
 Median [10th .. 90th percentile] of rounds in which the drivers took turns on the same memory; ratios are of samples of
 one round. spapr_v2 is the kernel's own driver. Both have the same type number: vfio_prereg is loaded for its turn and
-unloaded after it. All is mapped in windows that exist already. An emulated machine: compare ratios only.
+unloaded after it. All is mapped in windows that exist already. spapr_v2's UNREGISTER returns before it unpins: "unpinned" is
+when the pages are back. Instructions are the calling thread's. An emulated machine: compare ratios only.
 """
 
 
