@@ -311,7 +311,8 @@ static void tce_kill(struct iommu_table *table, unsigned long entry,
 	for (; entries; entry += n, entries -= n) {
 		n = min_t(unsigned long, entries, TCE_KILL_BATCH);
 		iommu_tce_kill(table, entry, n);
-		cond_resched();
+		if (n < entries)
+			cond_resched();
 	}
 	iommu_flush_tce(table);
 }

@@ -363,52 +363,63 @@ static long spapr_eeh_pe_op(unsigned long id, void __user *user)
 	return ret;
 }
 
-static const struct prereg_call {
-	unsigned int	cmd;
-	size_t		minsz;
-	int		(*call)(unsigned long id, union prereg_arg *arg,
-				void __user *user);
-} prereg_calls[] = {
-#define PREREG_CALL(_cmd, _call, _struct, _last)			\
-	{ .cmd = (_cmd), .call = (_call),				\
-	  .minsz = offsetofend(struct _struct, _last) }
-	PREREG_CALL(VFIO_IOMMU_SPAPR_TCE_GET_INFO, spapr_get_info,
-		    vfio_iommu_spapr_tce_info, dma32_window_size),
-	PREREG_CALL(VFIO_IOMMU_MAP_DMA, spapr_map,
-		    vfio_iommu_type1_dma_map, size),
-	PREREG_CALL(VFIO_IOMMU_UNMAP_DMA, spapr_unmap,
-		    vfio_iommu_type1_dma_unmap, size),
-	PREREG_CALL(VFIO_IOMMU_SPAPR_REGISTER_MEMORY, spapr_register,
-		    vfio_iommu_spapr_register_memory, size),
-	PREREG_CALL(VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, spapr_unregister,
-		    vfio_iommu_spapr_register_memory, size),
-	PREREG_CALL(VFIO_IOMMU_SPAPR_TCE_CREATE, spapr_create,
-		    vfio_iommu_spapr_tce_create, start_addr),
-	PREREG_CALL(VFIO_IOMMU_SPAPR_TCE_REMOVE, spapr_remove,
-		    vfio_iommu_spapr_tce_remove, start_addr),
-};
+/*
+ * Who calls, and the head of his argument. @minsz is a constant in each call, which
+ * spares copy_from_user() looking at what it copies to.
+ */
+static __always_inline int spapr_copy_arg(unsigned long id,
+					  union prereg_arg *param,
+					  void __user *user, size_t minsz)
+{
+	if (prereg_container_is_foreign(id))
+		return -EPERM;
+	if (copy_from_user(param, user, minsz))
+		return -EFAULT;
+	return param->argsz < minsz ? -EINVAL : 0;
+}
 
 long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 			   unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
-	const struct prereg_call *call = NULL;
 	union prereg_arg param;
-	size_t i;
+	int ret;
 
-	for (i = 0; i < ARRAY_SIZE(prereg_calls); i++)
-		if (prereg_calls[i].cmd == cmd)
-			call = &prereg_calls[i];
-	if (cmd == VFIO_EEH_PE_OP)
+	switch (cmd) {
+	case VFIO_IOMMU_MAP_DMA:
+		ret = spapr_copy_arg(id, &param, user,
+				     offsetofend(typeof(param.map), size));
+		return ret ? ret : spapr_map(id, &param, user);
+	case VFIO_IOMMU_UNMAP_DMA:
+		ret = spapr_copy_arg(id, &param, user,
+				     offsetofend(typeof(param.unmap), size));
+		return ret ? ret : spapr_unmap(id, &param, user);
+	case VFIO_IOMMU_SPAPR_REGISTER_MEMORY:
+		ret = spapr_copy_arg(id, &param, user,
+				     offsetofend(typeof(param.memory), size));
+		return ret ? ret : spapr_register(id, &param, user);
+	case VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY:
+		ret = spapr_copy_arg(id, &param, user,
+				     offsetofend(typeof(param.memory), size));
+		return ret ? ret : spapr_unregister(id, &param, user);
+	case VFIO_IOMMU_SPAPR_TCE_GET_INFO:
+		ret = spapr_copy_arg(id, &param, user,
+				     offsetofend(typeof(param.info),
+						 dma32_window_size));
+		return ret ? ret : spapr_get_info(id, &param, user);
+	case VFIO_IOMMU_SPAPR_TCE_CREATE:
+		ret = spapr_copy_arg(id, &param, user,
+				     offsetofend(typeof(param.create),
+						 start_addr));
+		return ret ? ret : spapr_create(id, &param, user);
+	case VFIO_IOMMU_SPAPR_TCE_REMOVE:
+		ret = spapr_copy_arg(id, &param, user,
+				     offsetofend(typeof(param.remove),
+						 start_addr));
+		return ret ? ret : spapr_remove(id, &param, user);
+	case VFIO_EEH_PE_OP:
 		return spapr_eeh_pe_op(id, user);
-	if (!call)
+	default:
 		return -ENOTTY;
-
-	if (prereg_container_is_foreign(id))
-		return -EPERM;
-	if (copy_from_user(&param, user, call->minsz))
-		return -EFAULT;
-	if (param.argsz < call->minsz)
-		return -EINVAL;
-	return call->call(id, &param, user);
+	}
 }
