@@ -21,13 +21,13 @@ def backings(found):
 
 def fewer(found):
     """How many times fewer instructions each call takes, for each kind of memory."""
-    total = 256 << 20
+    totals = dict(sorted(found.values("call", "backing", "bytes")))
     for call, unit, name in (("map", 4096, "map 4 KiB"), ("unmap", 4096, "unmap 4 KiB"), ("map", 2 << 20, "map 2 MiB"),
-                             ("unmap", 2 << 20, "unmap 2 MiB"), ("map", total, "map 256 MiB"),
-                             ("unmap", total, "unmap 256 MiB")):
+                             ("unmap", 2 << 20, "unmap 2 MiB"), ("map", None, "map all"), ("unmap", None, "unmap all")):
         row = ["\"%s\"" % name]
         for backing, _ in backings(found):
-            sides = [found.get("call", call=call, unit=unit, side=side, backing=backing, bytes=total)
+            total = totals.get(backing)
+            sides = [found.get("call", call=call, unit=unit or total, side=side, backing=backing, bytes=total)
                      for side in (found.theirs, "prereg")]
             row.append("%.2f" % spread(ratios(*sides))[0] if all(sides) else "NaN")
         yield row
@@ -77,7 +77,7 @@ set multiplot layout 2,2
 set grid ytics lc rgb "#dddddd"
 set key top left reverse Left samplen 2
 set border 3; set tics nomirror
-set title "times fewer instructions than %(theirs)s (256 MiB)"
+set title "times fewer instructions than %(theirs)s"
 set style data histogram; set style histogram clustered gap 1; set style fill solid 0.9 noborder
 set logscale y; set yrange [0.5:*]; set xtics rotate by -20
 plot $fewer using 2:xtic(1) title "%(first)s" lc rgb "%(ours)s", "" using 3 title "%(second)s" lc rgb "#7fbf7b", \\
