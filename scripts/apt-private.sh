@@ -8,6 +8,7 @@
 #                                      PACKAGE:ARCH, those of amd64 are there as well. Each ARCH has lists of
 #                                      its own: mirrors are updated one architecture after the other
 #   apt_private_update                 refresh the lists, at most once a day; returns 1 if no mirror answered
+#   depends PACKAGE                    what it depends on, one "NAME (RELATION VERSION)" a line
 
 apt_private_setup() {
 	local release=$1 arch=${2-amd64} archs='"amd64";'
@@ -43,13 +44,18 @@ apt_private_setup() {
 }
 
 # debian_sources RELEASE: the system's entries for RELEASE (and its -updates and -security) into the
-# private sources directory. Of backports that the system does not name: they are beside their release.
+# private sources directory. What the system does not name lies beside what it does: backports beside their
+# release, sid beside the system's own.
 debian_sources() {
-	local release=$1
+	local release=$1 beside
 	rm -f "$APTDIR"/sources/*
 	copy_entries "$release" "$release $release-updates $release-security"
-	if [[ $release == *-backports ]] && ! have_sources; then
-		copy_entries "$release" "${release%-backports}"
+	if ! have_sources; then
+		case $release in
+		*-backports) beside=${release%-backports} ;;
+		*) beside=$(own_release) ;;
+		esac
+		copy_entries "$release" "$beside"
 	fi
 	have_sources ||
 		die "/etc/apt names no Debian source for $release; add one (for example the lines of a fresh Debian 12) and run this again."
@@ -102,3 +108,5 @@ apt_private_update() {
 	! grep -qE '^(E:|W: Failed)' "$APTDIR/update.log" || return 1
 	touch "$APTDIR/updated"
 }
+
+depends() { apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Depends: //p' | sed 's/, /\n/g'; }

@@ -43,5 +43,16 @@ list_targets() {
 	printf '%s' "${names[*]}"
 }
 
+# own_release: the Debian release this system is, for example bookworm.
+own_release() { (. /etc/os-release && printf '%s' "$VERSION_CODENAME"); }
+
+# need_space MEGABYTES WHAT: stops with a sentence where build/ has less room than WHAT takes.
+need_space() {
+	local free
+	free=$(df -Pm "$BUILD" | awk 'NR == 2 { print $4 }')
+	[ "$free" -ge "$1" ] ||
+		die "$2 takes $1 MB under build/, where only $free MB are free: make room (\"rm -r build/cache\" drops what can be fetched again), then run this again."
+}
+
 # newer_than_a_day FILE: true if FILE was written within the last 24 hours.
 newer_than_a_day() { [ -n "$(find "$1" -maxdepth 0 -mmin -1440 2>/dev/null)" ]; }

@@ -233,10 +233,10 @@ def command(target, initrd, memory, cpus, gdb, append):
     # The kernel log must reach the console whole and at once (ignore_loglevel), and our marks in it
     # must not be rate-limited; an oops ends the machine, what came after it would prove nothing.
     append = " ".join((
-        "panic=-1 oops=panic ignore_loglevel printk.devkmsg=on rdinit=/init", target.set.get("APPEND", ""),
+        "panic=-1 oops=panic ignore_loglevel printk.devkmsg=on rdinit=/init", target.set["APPEND"],
         "vm.vfio=" + ",".join(target.words("VFIO_DEVICES")), append, "nokaslr" if gdb else ""))
     words = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-             *target.words("MACHINE"), *target.words("DEVICES"), "-m", memory, "-smp", str(cpus),
+             *target.words("MACHINE_OPTIONS"), *target.words("DEVICES"), "-m", memory, "-smp", str(cpus),
              "-kernel", os.path.join(target.out, "vmlinuz"), "-initrd", initrd, "-append", append]
     if "PAGE_SIZES" in target.set:
         words += devicetree.options(words, cpus, target.words("PAGE_SIZES"), os.path.splitext(initrd)[0] + ".dtb")

@@ -11,12 +11,12 @@ class Problem(Exception):
     """Something the user can mend; its text is one sentence that says how."""
 
 
-def settings(name):
-    """The KEY=value lines of targets/NAME as a dict."""
+def settings(folder, name):
+    """The KEY=value lines of FOLDER/NAME as a dict."""
     values = {}
-    path = os.path.join(TOP, "targets", name)
+    path = os.path.join(TOP, folder, name)
     if "/" in name or not os.path.isfile(path):
-        raise Problem("there is no target \"%s\"; the files in targets/ are the targets." % name)
+        raise Problem("there is no \"%s\" in %s/; the files there are what can be named." % (name, folder))
     with open(path, encoding="utf-8") as text:
         for word in shlex.split(text.read(), comments=True):
             key, _, value = word.partition("=")
@@ -25,16 +25,19 @@ def settings(name):
 
 
 class Target:
-    """A target's settings and build directory.
+    """A target's settings, those of its machine (or of another one), and its build directory.
 
     out       build/NAME: vmlinuz, modules/, kver, vfio_prereg.ko, guest/
     kver      release of the kernel, e.g. 6.1.0-56-amd64
     slow      how many times slower than the others its guest is
     """
 
-    def __init__(self, name, out=None):
+    def __init__(self, name, out=None, machine=None):
         self.name = name
-        self.set = settings(name)
+        own = settings("targets", name)
+        on = settings("machines", machine or own["MACHINE"])
+        # Both may have kernel arguments.
+        self.set = {**on, **own, "APPEND": " ".join((on.get("APPEND", ""), own.get("APPEND", "")))}
         self.slow = float(self.set.get("SLOW", 1))
         self.out = out or os.path.join(TOP, "build", name)
         try:
