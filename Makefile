@@ -41,13 +41,14 @@ guest-programs:
 	@scripts/build-guest $(TARGET) tests/guest build/$(TARGET)/guest
 
 # All targets, unless one is asked for; a debug target has check-debug.
-CHECK_TARGETS := $(if $(filter file,$(origin TARGET)),$(notdir $(filter-out %.config %-debug,$(wildcard targets/*))),$(TARGET))
+CHECK_TARGETS := $(if $(filter file,$(origin TARGET)),$(sort $(notdir $(filter-out %.config %-debug,$(wildcard targets/*)))),$(TARGET))
 empty :=
 comma := ,
 
+# What one of several targets misses is its failure and not the others'.
 .PHONY: check
 check:
-	@for target in $(CHECK_TARGETS); do TARGET=$$target scripts/setup build guest vm unit style || exit; done
+	@TARGET="$(CHECK_TARGETS)" scripts/setup build guest vm unit style || [ $(words $(CHECK_TARGETS)) -gt 1 ]
 	@tests/check $(subst $(empty) ,$(comma),$(CHECK_TARGETS))
 
 .PHONY: check-debug

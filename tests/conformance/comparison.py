@@ -7,11 +7,10 @@ disturbs nobody, and both find memory as a boot leaves it.
 import json
 import os
 import shutil
-import subprocess
 import textwrap
 
 from tabulate import tabulate
-from vmlib import commands
+from vmlib import commands, programs
 from vmlib.session import Session
 from vmlib.target import TOP, Problem
 
@@ -19,16 +18,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 UPSTREAM = "vfio_iommu_spapr_tce"
 # Scenarios need a page of a gigabyte, and a contiguous one beside it.
 MACHINE = {"memory": "6G", "append": "hugepagesz=1G hugepages=1 hugepagesz=2M"}
+BUILD_SECONDS = 600
 SAME = "same"
 OTHER_HARDWARE, NOT_RUN = "other hardware", "not run"
 VERDICTS = (SAME, "fixed defect", "extension", "left out", OTHER_HARDWARE, NOT_RUN)
 
 
-def program(target):
+def program(target, say):
     """Builds the guest's program; (path on the host, path in the guest)."""
     folder = os.path.join(target.out, "conformance", "guest")
-    if subprocess.run([os.path.join(TOP, "scripts", "build-guest"), target.name, os.path.relpath(HERE, TOP), folder],
-                      cwd=TOP, check=False).returncode:
+    if programs.run(["scripts/build-guest", target.name, os.path.relpath(HERE, TOP), folder], BUILD_SECONDS, say)[0]:
         raise Problem("the conformance program did not build; the reason is above.")
     return os.path.join(folder, "conformance"), "/bin/conformance"
 
@@ -38,14 +37,14 @@ def has_upstream(target):
     return UPSTREAM in target.words("EXTRA_MODULES")
 
 
-def _run(target, driver, totals, only):
+def _run(target, driver, totals, only, scale):
     """One boot, of the list conformance-DRIVER."""
     with open(os.path.join(TOP, "tests", "vm", "lists", "conformance-" + driver), encoding="utf-8") as text:
         todo = commands.parse(text.read())
     for command in todo:
         if command.kind == "tap":
             command.command = " ".join([command.command, *only])
-    session = Session(target, "conformance-" + driver, extra=[program(target)], **MACHINE)
+    session = Session(target, "conformance-" + driver, extra=[program(target, totals.say)], scale=scale, **MACHINE)
     session.totals = totals
     try:
         session.run(todo)
@@ -54,11 +53,14 @@ def _run(target, driver, totals, only):
         session.close()
 
 
-def measure(target, totals, only=()):
-    """Boots TARGET and runs the scenarios (ONLY: their names) on each driver; judged in TOTALS. A Comparison."""
+def measure(target, totals, only=(), scale=1):
+    """Boots TARGET and runs the scenarios (ONLY: their names) on each driver; judged in TOTALS. A Comparison.
+
+    SCALE multiplies the time limits.
+    """
     shutil.rmtree(os.path.join(target.out, "conformance"), ignore_errors=True)
     for driver in ("ours", "upstream") if has_upstream(target) else ("ours",):
-        _run(target, driver, totals, only)
+        _run(target, driver, totals, only, scale)
     return Comparison(target)
 
 

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """One virtual machine: starts QEMU, speaks with the guest's init, notices when it is gone."""
 import base64
-import ctypes
 import os
 import secrets
 import selectors
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -20,15 +18,10 @@ BOOT_SECONDS = 120
 OFF_SECONDS = 10
 # What the host grants beyond the guest's own time limit before it calls the guest dead.
 GRACE_SECONDS = 30
-PR_SET_PDEATHSIG = 1
 
 
 class Died(Exception):
     """The guest is gone; the text says how."""
-
-
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Port:
@@ -96,9 +89,10 @@ class Machine:
             words += ["-chardev", "socket,id=faults,fd=%d" % self.faults.qemu_port.fileno(), *target.words("FAULT_DEVICES")]
             ends.append(self.faults.qemu_port)
         with open(qemu_log, "ab") as log:
+            # It ends with the thread that starts it, so with this process too.
             self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=self.faults.qemu_log if self.faults else log,
-                preexec_fn=_die_with_parent, pass_fds=[end.fileno() for end in ends])
+                ["setpriv", "--pdeathsig", "KILL", *words], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=self.faults.qemu_log if self.faults else log, pass_fds=[end.fileno() for end in ends])
         self.selector = selectors.DefaultSelector()
         for port in (self.console, self.channel):
             port.qemu.close()

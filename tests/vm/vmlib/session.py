@@ -113,7 +113,7 @@ class Session:
             self._replace_machine()
             self.done_setups = None
             return False
-        print("guest: %s, up after %.1f s" % (self.machine.release, time.monotonic() - start), flush=True)
+        self.totals.say("guest: %s, up after %.1f s" % (self.machine.release, time.monotonic() - start))
         return True
 
     def _judge_log(self, when):
@@ -164,14 +164,14 @@ class Session:
             self._count(command, FAIL, text, "",
                         tap.notes + [line for line in output[-10:] if command.kind != "tap"])
         if self.totals.number(FAIL) > before:
-            print("        full log: " + self._log(command.name), flush=True)
+            self.totals.say("        full log: " + self._log(command.name))
         elif command.kind == "plain" or command.must_fail:
             self._count(command, PASS, "fails as it must" if command.must_fail else "done")
         seconds = time.monotonic() - start
         self.commands.append({"name": command.name, "command": command.command, "seconds": round(seconds, 2),
                               "status": status, "wrong": wrong, "log": self._log(command.name)})
-        if command.kind == "tap" and not command.must_fail:
-            print("%s: %d results in %.1f s" % (command.name, tap.count, seconds), flush=True)
+        if command.kind != "setup":
+            self.totals.over(command.name, seconds)
         if dead or late:
             # After a late one the guest lives and its processes are ended, but what they left is unknown.
             self._replace_machine()

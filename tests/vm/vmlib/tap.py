@@ -73,25 +73,55 @@ class Tap:
         return wrong
 
 
-class Totals:
-    """Counts results and prints them, a line each."""
+def show(*lines):
+    """Prints LINES, and nothing of anybody else's between them."""
+    print("\n".join(lines), flush=True)
 
-    def __init__(self):
+
+class Totals:
+    """Counts results and prints them, a line each.
+
+    say     is called with the lines to print
+    brief   only what failed is printed, and a line for each suite that is over
+    seconds of each suite
+    """
+
+    def __init__(self, say=show, brief=False):
         self.results = []
+        self.say = say
+        self.brief = brief
+        self.seconds = {}
+
+    @classmethod
+    def sum(cls, parts):
+        """The Totals of several."""
+        whole = cls()
+        for part in parts:
+            whole.results += part.results
+            for suite, seconds in part.seconds.items():
+                whole.seconds[suite] = whole.seconds.get(suite, 0) + seconds
+        return whole
 
     def add(self, suite, verdict, name, reason="", notes=()):
         """Counts one result and prints it, with what the test said where it failed."""
         self.results.append({"suite": suite, "verdict": verdict, "name": name, "reason": reason})
-        print("  %s  %s: %s%s" % (verdict, suite, name, " (%s)" % reason if reason else ""), flush=True)
+        lines = ["  %s  %s: %s%s" % (verdict, suite, name, " (%s)" % reason if reason else "")]
         if verdict == FAIL:
-            for note in list(notes)[-40:]:
-                print("        " + note, flush=True)
+            lines += ["        " + note for note in list(notes)[-40:]]
+        if verdict == FAIL or not self.brief:
+            self.say(*lines)
 
-    def number(self, verdict):
-        """How many results have this verdict."""
-        return sum(1 for result in self.results if result["verdict"] == verdict)
+    def over(self, suite, seconds):
+        """A suite, or a part of it, is over: says what came of it."""
+        self.seconds[suite] = self.seconds.get(suite, 0) + seconds
+        self.say("%s: %s in %.1f s" % (suite, self.line(suite), seconds))
 
-    def line(self):
+    def number(self, verdict, suite=None):
+        """How many results (of this suite) have this verdict."""
+        return sum(1 for result in self.results if result["verdict"] == verdict and suite in (None, result["suite"]))
+
+    def line(self, suite=None):
         """N passed, N failed[, N skipped]"""
-        text = "%d passed, %d failed" % (self.number(PASS), self.number(FAIL))
-        return text + (", %d skipped" % self.number(SKIP) if self.number(SKIP) else "")
+        skipped = self.number(SKIP, suite)
+        return "%d passed, %d failed%s" % (self.number(PASS, suite), self.number(FAIL, suite),
+                                           ", %d skipped" % skipped if skipped else "")
