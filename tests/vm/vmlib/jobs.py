@@ -25,6 +25,10 @@ class Job:
         """Are all jobs before it over?"""
         return all(job.good is not None for job in self.after)
 
+    def possible(self):
+        """Did all jobs before it go well?"""
+        return all(job.good for job in self.after)
+
 
 class Board:
     """Where the workers find the jobs."""
@@ -47,7 +51,8 @@ class Board:
                 if ready or not mine:
                     break
                 self.changed.wait()
-            job = max(ready, key=self.reach.get, default=None)
+            # What is to be dropped takes no time, and is good to know.
+            job = max(ready, key=lambda job: (not job.possible(), self.reach[job]), default=None)
             if job:
                 self.waiting.remove(job)
             return job
@@ -62,7 +67,7 @@ class Board:
 def _worker(board, kind):
     job = board.take(kind)
     while job:
-        if all(before.good for before in job.after):
+        if job.possible():
             board.over(job, job.work() is not False)
         else:
             job.dropped()
