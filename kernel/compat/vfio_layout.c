@@ -199,9 +199,11 @@ static int layout_load(struct layout_btf *btf, const char *path,
 	if (bytes < 0)
 		return bytes == -ENOENT ? -ENOENT : -EINVAL;
 
+	/* A kernel's blobs may have the shorter header of an older format. */
 	header = btf->data;
-	if (bytes < sizeof(*header) || header->magic != BTF_MAGIC ||
-	    header->hdr_len < sizeof(*header))
+	if (bytes < offsetofend(struct btf_header, str_len) ||
+	    header->magic != BTF_MAGIC ||
+	    header->hdr_len < offsetofend(struct btf_header, str_len))
 		goto invalid;
 	types = (size_t)header->hdr_len + header->type_off;
 	strings = (size_t)header->hdr_len + header->str_off;

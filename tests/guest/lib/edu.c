@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "fault.h"
 #include "meter.h"
 #include "proc.h"
 #include "vfio.h"
@@ -26,8 +27,6 @@
 #define EDU_ID_MASK	0x0000ffffu
 #define EDU_ID		0x000000edu
 #define EDU_COPY_BYTES	2048u
-/* The interval of the VT-d driver's rate limit, and a little. */
-#define KLOG_RATE_MS	5200
 #define EDU_TIMEOUT_NS	5000000000ull
 
 static void edu_write64(struct edu *edu, unsigned int reg, uint64_t value)
@@ -149,72 +148,21 @@ bool edu_reaches(struct edu *edu, uint64_t iova, void *va, uint32_t bytes, uint3
 	return !edu_dma_write(edu, iova, 0, bytes) && mem_matches(va, bytes, seed);
 }
 
-/* In the kernel's log, where it is told with the page's address. */
-static bool fault_in_klog(struct edu *edu, uint64_t iova, bool write)
-{
-	const char *kind = write ? "[DMA Write" : "[DMA Read";
-	bool found = false;
-	char where[48];
-	int klog, try;
-
-	klog = meter_klog_open();
-	if (klog < 0)
-		return false;
-	snprintf(where, sizeof(where), "fault addr 0x%llx ", (unsigned long long)iova & ~0xfffull);
-	for (try = 0; try < 2 && !found; try++) {
-		if (try)
-			meter_sleep_ms(KLOG_RATE_MS);
-		if (write ? edu_dma_write(edu, iova, 0, 8) : edu_dma_read(edu, iova, 0, 8))
-			break;
-		found = meter_klog_find(klog, kind, where, 200, NULL, 0);
-	}
-	close(klog);
-	return found;
-}
-
-/* Asks for the last faults; the answer ends with the line ".". */
-static bool read_fault_port(int port, char *text, size_t bytes)
-{
-	size_t len = 0;
-
-	if (write(port, "?\n", 2) != 2)
-		return false;
-	do {
-		ssize_t n = read(port, text + len, bytes - 1 - len);
-
-		if (n <= 0)
-			return false;
-		len += n;
-		text[len] = 0;
-	} while (len < 2 || strcmp(text + len - 2, ".\n"));
-	return true;
-}
-
-/* In the emulator's log, for machines that tell their kernel nothing; see tests/vm/vmlib/faults.py. */
-static bool fault_in_port(struct edu *edu, const char *path, uint64_t iova, bool write)
-{
-	static char text[8192];
-	bool found = false;
-	char where[48];
-	int port;
-
-	port = open(path, O_RDWR | O_CLOEXEC);
-	if (port < 0)
-		return false;
-	snprintf(where, sizeof(where), " xlate %llx:%c ", (unsigned long long)iova, write ? 'W' : 'R');
-	/* What came before is nobody's. */
-	if (read_fault_port(port, text, sizeof(text)) &&
-	    !(write ? edu_dma_write(edu, iova, 0, 8) : edu_dma_read(edu, iova, 0, 8)) &&
-	    read_fault_port(port, text, sizeof(text)))
-		/* Where there is no window at all its address is not told. */
-		found = strstr(text, where) || strstr(text, " invalid TVE");
-	close(port);
-	return found;
-}
-
 bool edu_faults(struct edu *edu, uint64_t iova, bool write)
 {
-	const char *port = getenv("VFIO_FAULTS");
+	const int faults = fault_open();
+	bool told = false;
+	int try;
 
-	return port && *port ? fault_in_port(edu, port, iova, write) : fault_in_klog(edu, iova, write);
+	if (faults < 0)
+		return false;
+	for (try = 0; try < 2 && !told; try++) {
+		if (try)
+			meter_sleep_ms(FAULT_RATE_MS);
+		if (write ? edu_dma_write(edu, iova, 0, 8) : edu_dma_read(edu, iova, 0, 8))
+			break;
+		told = fault_told(faults, iova, write);
+	}
+	close(faults);
+	return told;
 }

@@ -57,9 +57,8 @@ bool edu_reaches(struct edu *edu, uint64_t iova, void *va, uint32_t bytes, uint3
 
 /*
  * Is the device kept away from @iova? It reads or writes 8 bytes there, and the
- * IOMMU's fault must be in the kernel log, or in what the runner tells of it (VFIO_FAULTS
- * in the environment). The log is rate limited to about three faults in 5 s; where the
- * fault is not told, the device tries again after that time.
+ * IOMMU's fault must be told (fault.h); where it is not, the device tries again after
+ * the time for which a kernel may keep faults to itself.
  */
 bool edu_faults(struct edu *edu, uint64_t iova, bool write);
 

@@ -317,10 +317,8 @@ int meter_klog_open(void)
 	return fd;
 }
 
-bool meter_klog_find(int klog, const char *a, const char *b, unsigned int timeout_ms,
-		     char *line, size_t bytes)
+bool meter_klog_next(int klog, uint64_t deadline_ns, char *line, size_t bytes)
 {
-	const uint64_t deadline = meter_now_ns() + timeout_ms * 1000000ull;
 	char record[2048];
 
 	for (;;) {
@@ -332,19 +330,26 @@ bool meter_klog_find(int klog, const char *a, const char *b, unsigned int timeou
 			record[n] = 0;
 			text = strchr(record, ';');
 			text = text ? text + 1 : record;
-			if ((a && !strstr(text, a)) || (b && !strstr(text, b)))
-				continue;
-			if (line)
-				snprintf(line, bytes, "%.*s", (int)strcspn(text, "\n"), text);
+			snprintf(line, bytes, "%.*s", (int)strcspn(text, "\n"), text);
 			return true;
 		}
 		/* EPIPE: records were overwritten before they were read; go on with the next. */
 		if (n < 0 && errno != EAGAIN && errno != EPIPE && errno != EINTR)
 			return false;
 		if (n < 0 && errno == EAGAIN) {
-			if (meter_now_ns() > deadline)
+			if (meter_now_ns() > deadline_ns)
 				return false;
 			meter_sleep_ms(2);
 		}
 	}
+}
+
+bool meter_klog_find(int klog, const char *what)
+{
+	char line[2048];
+
+	while (meter_klog_next(klog, 0, line, sizeof(line)))
+		if (strstr(line, what))
+			return true;
+	return false;
 }

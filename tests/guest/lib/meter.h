@@ -70,11 +70,9 @@ bool meter_assert_clean(bool own);
 
 /* The kernel log from now on; an fd for the functions below, -errno on failure. */
 int meter_klog_open(void);
-/*
- * Reads on in the log until a line contains both @a and @b (NULL: anything) or
- * @timeout_ms passed. The line goes to @line (may be NULL).
- */
-bool meter_klog_find(int klog, const char *a, const char *b, unsigned int timeout_ms,
-		     char *line, size_t bytes);
+/* The next line of the log goes to @line; false if none has come by @deadline_ns (meter_now_ns()). */
+bool meter_klog_next(int klog, uint64_t deadline_ns, char *line, size_t bytes);
+/* Reads on to a line that contains @what; false if there is none yet. */
+bool meter_klog_find(int klog, const char *what);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "meter.h"
@@ -90,4 +91,11 @@ long long rig_table_pages(int container, unsigned int page_shift, uint64_t bytes
 long long rig_default_table_pages(int container)
 {
 	return rig_table_pages(container, 12, DEFAULT_WINDOW_BYTES);
+}
+
+unsigned int rig_aperture_bits(void)
+{
+	const char *bits = getenv("VFIO_APERTURE_BITS");
+
+	return bits ? atoi(bits) : 0;
 }

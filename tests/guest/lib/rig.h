@@ -57,5 +57,7 @@ uint64_t rig_window1(int container);
 long long rig_table_pages(int container, unsigned int page_shift, uint64_t bytes);
 /* The same for the default window, once something was mapped in it. */
 long long rig_default_table_pages(int container);
+/* How many bits of an IOVA the machine's IOMMU translates, as the runner says; 0 where windows are tables. */
+unsigned int rig_aperture_bits(void);
 
 #endif

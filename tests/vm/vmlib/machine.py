@@ -228,7 +228,7 @@ def command(target, initrd, memory, cpus, gdb, append):
     # must not be rate-limited; an oops ends the machine, what came after it would prove nothing.
     append = " ".join((
         "panic=-1 oops=panic ignore_loglevel printk.devkmsg=on rdinit=/init", target.set["APPEND"],
-        "vm.vfio=" + ",".join(target.words("VFIO_DEVICES")), append, "nokaslr" if gdb else ""))
+        "vm.vfio=" + ",".join(target.words("VFIO_DEVICES")), "vm.aperture=" + target.set.get("APERTURE_BITS", ""), append, "nokaslr" if gdb else ""))
     words = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              *target.words("MACHINE_OPTIONS"), *target.words("DEVICES"), "-m", memory, "-smp", str(cpus),
              "-kernel", os.path.join(target.out, "vmlinuz"), "-initrd", initrd, "-append", append]
