@@ -20,6 +20,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "compat/compat.h"
 #include "iommu_limit.h"
 
 #define LIMIT_PIN_BATCH	512
@@ -80,7 +81,7 @@ static int limit_attach(struct limit *limit, void __user *user)
 	if (ret)
 		goto put_group;
 	ret = -ENOMEM;
-	limit->domain = iommu_domain_alloc(&pci_bus_type);
+	limit->domain = prereg_compat_domain_alloc(limit->group);
 	if (!limit->domain)
 		goto release_owner;
 	ret = iommu_attach_group(limit->domain, limit->group);
@@ -238,7 +239,8 @@ static int limit_map_piece(struct limit *limit, u64 iova, u64 offset, u64 bytes)
 
 	for (; bytes && !ret; bytes -= part) {
 		part = limit_part(limit, i++, offset, bytes, &phys);
-		ret = iommu_map(limit->domain, iova, phys, part, LIMIT_PROT);
+		ret = prereg_compat_map(limit->domain, iova, phys, part,
+					LIMIT_PROT);
 		iova += part;
 		offset += part;
 	}
@@ -264,8 +266,8 @@ static int limit_map_piece_sg(struct limit *limit, u64 iova, u64 offset,
 			offset += part;
 			bytes -= part;
 		}
-		mapped = iommu_map_sg(limit->domain, iova, limit->sg, n,
-				      LIMIT_PROT);
+		mapped = prereg_compat_map_sg(limit->domain, iova, limit->sg,
+					      n, LIMIT_PROT);
 		if (mapped < 0)
 			return mapped;
 		iova += mapped;
