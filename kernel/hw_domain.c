@@ -83,6 +83,8 @@ struct prereg_group {
  * @groups: struct prereg_group
  * @gather: unmapped since the last flush
  * @gathered: is there anything in @gather?
+ * @queued: is all of it to be flushed as a whole? AMD's driver may have changed
+ *	@gather's own flag
  * @first: first IOVA unmapped since the last flush, if @gathered
  * @last: last one
  * @coherent: no-snoop is ignored
@@ -94,6 +96,7 @@ struct prereg_domain {
 	struct list_head		groups;
 	struct iommu_iotlb_gather	gather;
 	bool				gathered;
+	bool				queued;
 	u64				first;
 	u64				last;
 	bool				coherent;
@@ -201,7 +204,7 @@ static void domain_flush(struct prereg_domain *d)
 		return;
 	d->gathered = false;
 
-	if (!d->gather.queued) {
+	if (!d->queued) {
 		iommu_iotlb_sync(d->domain, &d->gather);
 		return;
 	}
@@ -219,29 +222,44 @@ static void domain_flush(struct prereg_domain *d)
 }
 
 /*
- * VT-d puts the page tables of a range on the gather's list, and then, where the
- * range does not continue the one before in pieces of the same size, flushes
- * that one and frees the list: tables that the IOMMU may still walk. So more
+ * VT-d, up to 6.x, puts the page tables of a range on the gather's list, and then,
+ * where the range does not continue the one before in pieces of the same size,
+ * flushes that one and frees the list: tables that the IOMMU may still walk. So more
  * than one range, or a range of more than one piece (see iommu_pgsize(); up to
  * 2 MiB are always one), is "queued": nothing is flushed or freed before
  * domain_flush().
+ *
+ * A large range goes in parts, between which others may run. None ends inside a
+ * hardware page.
  */
 static bool domain_unmap(struct prereg_domain *d, u64 iova, u64 bytes)
 {
-	u64 last = iova + bytes - 1;
+	u64 part_max = max_t(u64, SZ_1G, BIT(__fls(d->domain->pgsize_bitmap)));
+	u64 last = iova + bytes - 1, part;
 
 	if (d->gathered && last - d->first >= PREREG_FLUSH_BYTES)
 		domain_flush(d);
 	if (!d->gathered) {
 		iommu_iotlb_gather_init(&d->gather);
-		d->gather.queued = bytes > SZ_2M;
+		d->queued = bytes > SZ_2M;
 		d->first = iova;
 		d->gathered = true;
 	} else {
-		d->gather.queued = true;
+		d->queued = true;
 	}
+	d->gather.queued = d->queued;
 	d->last = last;
-	return iommu_unmap_fast(d->domain, iova, bytes, &d->gather) == bytes;
+
+	for (;;) {
+		part = min(bytes, part_max - (iova & (part_max - 1)));
+		if (iommu_unmap_fast(d->domain, iova, part, &d->gather) != part)
+			return false;
+		bytes -= part;
+		if (!bytes)
+			return true;
+		iova += part;
+		cond_resched();
+	}
 }
 
 /*
@@ -439,14 +457,20 @@ static phys_addr_t group_msi_base(const struct prereg_group *g)
 	return base;
 }
 
-/* Is anything mapped that the new group could not use? */
+/* Is anything mapped, or may be mapped, that the new group could not use? */
 static bool hw_conflicts(struct prereg_container *container,
 			 const struct prereg_group *g,
 			 const struct iommu_domain *domain)
 {
 	const struct iommu_domain_geometry *geometry = &domain->geometry;
 	const struct iommu_resv_region *resv;
+	unsigned int i;
 
+	for (i = 0; i < PREREG_WINDOWS_MAX; i++)
+		if (container->windows[i].page_shift &&
+		    BIT_ULL(container->windows[i].page_shift) <
+		    domain_granule(domain))
+			return true;
 	if (geometry->aperture_start &&
 	    prereg_iova_mapped(container, 0, geometry->aperture_start - 1))
 		return true;
@@ -474,12 +498,29 @@ static bool domain_matches(const struct prereg_domain *d,
 	       d->coherent == new->coherent && d->msi_base == new->msi_base;
 }
 
+static int group_first_device(struct device *dev, void *data)
+{
+	*(struct device **)data = dev;
+	return 1;
+}
+
+/* Do the group's devices use the domain? */
+static bool group_is_in(struct iommu_group *group,
+			const struct iommu_domain *domain)
+{
+	struct device *dev = NULL;
+
+	iommu_group_for_each_dev(group, &dev, group_first_device);
+	return dev && iommu_get_domain_for_dev(dev) == domain;
+}
+
 /*
  * Move the group from its new domain into one that exists. 1: moved, 0: stays.
  *
- * A driver that is out of memory may fail to detach. The kernel warns, tells us
+ * A driver that is out of memory may fail to detach. 6.1 warns, tells us
  * nothing, and answers attaches with -EBUSY: the group is in its new domain as
- * before, which must not be freed then.
+ * before, which must not be freed then. Later kernels let no detach fail and have
+ * other reasons for that error.
  */
 static int hw_share_domain(struct prereg_hw_domain *hw, struct prereg_group *g,
 			   struct prereg_domain *new)
@@ -497,7 +538,7 @@ static int hw_share_domain(struct prereg_hw_domain *hw, struct prereg_group *g,
 		}
 		ret = iommu_attach_group(new->domain, g->group);
 		if (ret)
-			return ret == -EBUSY ? 0 : ret;
+			return group_is_in(g->group, new->domain) ? 0 : ret;
 	}
 	return 0;
 }
@@ -563,8 +604,8 @@ static int hw_domain_attach(struct prereg_container *container,
 	new->msi_base = group_msi_base(g);
 
 	new->domain = prereg_compat_domain_alloc(group);
-	if (!new->domain) {
-		ret = -EIO;
+	if (IS_ERR(new->domain)) {
+		ret = PTR_ERR(new->domain);
 		goto free_new;
 	}
 	ret = iommu_attach_group(new->domain, group);

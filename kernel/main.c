@@ -123,12 +123,20 @@ static int __init prereg_init(void)
 	ret = prereg_mapping_init();
 	if (ret)
 		return ret;
+	ret = prereg_owners_init();
+	if (ret)
+		goto exit_mapping;
 	prereg_stats_init();
 	ret = vfio_register_iommu_driver(&prereg_vfio_ops);
-	if (ret) {
-		prereg_stats_exit();
-		prereg_mapping_exit();
-	}
+	if (ret)
+		goto exit_stats;
+	return 0;
+
+exit_stats:
+	prereg_stats_exit();
+	prereg_owners_exit();
+exit_mapping:
+	prereg_mapping_exit();
 	return ret;
 }
 
@@ -163,7 +171,7 @@ static void __exit prereg_exit(void)
 	prereg_calls_wait();
 	vfio_unregister_iommu_driver(&prereg_vfio_ops);
 	/* Freed by SRCU callbacks and, late, by work items. */
-	prereg_owners_wait();
+	prereg_owners_exit();
 	synchronize_rcu_tasks();
 	prereg_stats_exit();
 	prereg_containers_free();

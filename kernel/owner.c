@@ -18,6 +18,8 @@
 
 static atomic_long_t prereg_owners_alive;
 static DECLARE_WAIT_QUEUE_HEAD(prereg_owners_gone);
+/* Of our own: what waits in it waits for a stranger's mmap_lock. */
+static struct workqueue_struct *prereg_settle_queue;
 
 /* Return owner->debt to RLIMIT_MEMLOCK. */
 static void prereg_owner_settle(struct prereg_owner *owner)
@@ -191,9 +193,16 @@ static void prereg_owner_destroy(struct kref *ref)
 		wake_up_all(&prereg_owners_gone);
 }
 
-void prereg_owners_wait(void)
+int prereg_owners_init(void)
+{
+	prereg_settle_queue = alloc_workqueue("vfio_prereg", WQ_UNBOUND, 0);
+	return prereg_settle_queue ? 0 : -ENOMEM;
+}
+
+void prereg_owners_exit(void)
 {
 	wait_event(prereg_owners_gone, !atomic_long_read(&prereg_owners_alive));
+	destroy_workqueue(prereg_settle_queue);
 }
 
 void prereg_owner_drop(struct prereg_owner *owner)
@@ -232,6 +241,6 @@ void prereg_owner_pay(struct prereg_owner *owner)
 		return;
 	}
 	prereg_owner_hold(owner);
-	if (!queue_work(system_unbound_wq, &owner->settle))
+	if (!queue_work(prereg_settle_queue, &owner->settle))
 		prereg_owner_drop(owner);
 }

@@ -106,8 +106,11 @@ void prereg_owner_put(struct prereg_owner *owner);
 void prereg_owner_hold(struct prereg_owner *owner);
 void prereg_owner_drop(struct prereg_owner *owner);
 
+/* Return: 0, -ENOMEM. */
+int prereg_owners_init(void);
+
 /* Wait until every owner is freed; for module exit. */
-void prereg_owners_wait(void);
+void prereg_owners_exit(void);
 
 /**
  * prereg_owner_charge - charge pages to the owner's RLIMIT_MEMLOCK

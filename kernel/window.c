@@ -20,10 +20,12 @@ void prereg_windows_init(struct prereg_container *container)
 	struct prereg_hw_info info;
 
 	container->hw->ops->get_info(container->hw, &info);
+	/* SMMUs take the kernel's page size, which may be larger than usual. */
 	container->windows[0] = (struct prereg_window) {
 		.start		= info.default_start,
 		.last		= info.default_start + info.default_bytes - 1,
-		.page_shift	= PREREG_WINDOW_DEFAULT_SHIFT,
+		.page_shift	= max_t(u32, PREREG_WINDOW_DEFAULT_SHIFT,
+					__ffs64(info.pgsizes)),
 		.levels		= 1,
 	};
 }

@@ -7,6 +7,7 @@
 #ifndef PREREG_COMPAT_H
 #define PREREG_COMPAT_H
 
+#include <linux/err.h>
 #include <linux/iommu.h>
 #include <linux/irqdomain.h>
 
@@ -19,20 +20,20 @@ static inline int prereg_compat_alloc_domain(struct device *dev, void *data)
 
 #ifdef PREREG_HAS_IOMMU_PAGING_DOMAIN_ALLOC
 	domain = iommu_paging_domain_alloc(dev);
-	if (IS_ERR(domain))
-		domain = NULL;
 #else
 	domain = iommu_domain_alloc(dev->bus);
+	if (!domain)
+		domain = ERR_PTR(-EIO);
 #endif
 	*(struct iommu_domain **)data = domain;
 	return 1;
 }
 
-/* A domain for a group's devices, or NULL. */
+/* A domain for a group's devices, or what the IOMMU driver said as ERR_PTR(). */
 static inline struct iommu_domain *
 prereg_compat_domain_alloc(struct iommu_group *group)
 {
-	struct iommu_domain *domain = NULL;
+	struct iommu_domain *domain = ERR_PTR(-ENODEV);
 
 	iommu_group_for_each_dev(group, &domain, prereg_compat_alloc_domain);
 	return domain;
@@ -58,13 +59,13 @@ static inline bool prereg_compat_isolated_msi(struct iommu_group *group)
 
 #endif
 
-/* Page tables of a user's mappings: GFP_KERNEL, also where there is no choice. */
+/* Page tables of a user's mappings are the user's, where the kernel lets us say so. */
 static inline int prereg_compat_map(struct iommu_domain *domain,
 				    unsigned long iova, phys_addr_t phys,
 				    size_t bytes, int prot)
 {
 #ifdef PREREG_HAS_IOMMU_MAP_GFP
-	return iommu_map(domain, iova, phys, bytes, prot, GFP_KERNEL);
+	return iommu_map(domain, iova, phys, bytes, prot, GFP_KERNEL_ACCOUNT);
 #else
 	return iommu_map(domain, iova, phys, bytes, prot);
 #endif
@@ -76,7 +77,8 @@ static inline ssize_t prereg_compat_map_sg(struct iommu_domain *domain,
 					   unsigned int nents, int prot)
 {
 #ifdef PREREG_HAS_IOMMU_MAP_GFP
-	return iommu_map_sg(domain, iova, sg, nents, prot, GFP_KERNEL);
+	return iommu_map_sg(domain, iova, sg, nents, prot,
+			    GFP_KERNEL_ACCOUNT);
 #else
 	return iommu_map_sg(domain, iova, sg, nents, prot);
 #endif

@@ -574,6 +574,11 @@ void iommu_detach_group(struct iommu_domain *domain, struct iommu_group *group)
 	group->domain = NULL;
 }
 
+struct iommu_domain *iommu_get_domain_for_dev(struct device *dev)
+{
+	return container_of(dev, struct iommu_group, dev)->domain;
+}
+
 int iommu_get_msi_cookie(struct iommu_domain *domain, dma_addr_t base)
 {
 	struct domain *d = to_domain(domain);

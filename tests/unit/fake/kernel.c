@@ -295,6 +295,22 @@ bool capable(int cap)
 
 static struct work_struct *works;
 
+struct workqueue_struct {
+	bool unused;
+};
+
+struct workqueue_struct *alloc_workqueue(const char *name, unsigned int flags,
+					 int max_active)
+{
+	return kzalloc(sizeof(struct workqueue_struct), GFP_KERNEL);
+}
+
+void destroy_workqueue(struct workqueue_struct *queue)
+{
+	fake_work_run();
+	kfree(queue);
+}
+
 bool queue_work(struct workqueue_struct *queue, struct work_struct *work)
 {
 	if (work->pending)

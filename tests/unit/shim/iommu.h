@@ -99,6 +99,7 @@ struct iommu_domain *iommu_domain_alloc(const struct bus_type *bus);
 void iommu_domain_free(struct iommu_domain *domain);
 int iommu_attach_group(struct iommu_domain *domain, struct iommu_group *group);
 void iommu_detach_group(struct iommu_domain *domain, struct iommu_group *group);
+struct iommu_domain *iommu_get_domain_for_dev(struct device *dev);
 int iommu_get_msi_cookie(struct iommu_domain *domain, dma_addr_t base);
 
 int iommu_map(struct iommu_domain *domain, unsigned long iova,

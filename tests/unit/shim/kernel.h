@@ -114,6 +114,8 @@ static inline bool is_power_of_2(unsigned long n)
 {
 	return n && !(n & (n - 1));
 }
+#define __ffs64(word)	__ffs(word)
+
 
 static inline unsigned long __ffs(unsigned long word)
 {
@@ -426,7 +428,11 @@ struct work_struct {
 
 struct workqueue_struct;
 
-#define system_unbound_wq	((struct workqueue_struct *)NULL)
+#define WQ_UNBOUND		0
+
+struct workqueue_struct *alloc_workqueue(const char *name, unsigned int flags,
+					 int max_active);
+void destroy_workqueue(struct workqueue_struct *queue);
 
 static inline void INIT_WORK(struct work_struct *work,
 			     void (*fn)(struct work_struct *work))
