@@ -18,9 +18,10 @@ class Summary:
         passed, failed, skipped = (one.number(verdict, suite) for verdict in (PASS, FAIL, SKIP))
         if not passed + failed + skipped and suite not in one.seconds:
             return "-"
-        cell = "%d FAILED, " % failed if failed else ""
-        cell += str(passed) + ("+%d" % skipped if skipped else "")
-        return cell + ("  %.0f s" % one.seconds[suite] if suite in one.seconds else "")
+        cell = ["%d FAILED" % failed] if failed else []
+        cell += ["%d+%d" % (passed, skipped) if skipped else str(passed)] if passed or not failed else []
+        cell += ["%.0f s" % one.seconds[suite]] if suite in one.seconds else []
+        return "  ".join(cell)
 
     def table(self, form="simple"):
         """Suites x targets, in a form of tabulate's."""
