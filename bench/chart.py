@@ -2,7 +2,7 @@
 """Draws bench.svg and bench.png."""
 import os
 
-from report import GIB, Samples, ratios
+from report import GIB, Samples, ratios, size
 from showing import gnuplot, spread
 
 OURS, THEIRS, EXIT = "#1b7837", "#b2182b", "#888888"
@@ -15,16 +15,16 @@ def data(name, rows):
 
 def backings(found):
     """Three kinds of memory and their names."""
-    third = ("window64k", "window of 64 KiB pages") if found.tables else ("scattered", "scattered 4 KiB pages")
-    return ("4k", "4 KiB pages"), ("thp", "2 MiB pages"), third
+    third = ("window64k", "window of 64 KiB pages") if found.tables else ("scattered", found.memory("scattered"))
+    return ("small", found.memory("small")), ("thp", found.memory("thp")), third
 
 
 def fewer(found):
     """How many times fewer instructions each call takes, for each kind of memory."""
     totals = dict(sorted(found.values("call", "backing", "bytes")))
-    for call, unit, name in (("map", 4096, "map 4 KiB"), ("unmap", 4096, "unmap 4 KiB"), ("map", 2 << 20, "map 2 MiB"),
-                             ("unmap", 2 << 20, "unmap 2 MiB"), ("map", None, "map all"), ("unmap", None, "unmap all")):
-        row = ["\"%s\"" % name]
+    for unit, call in ((found.page, "map"), (found.page, "unmap"), (2 << 20, "map"), (2 << 20, "unmap"), (None, "map"),
+                       (None, "unmap")):
+        row = ["\"%s %s\"" % (call, size(unit) if unit else "all")]
         for backing, _ in backings(found):
             total = totals.get(backing)
             sides = [found.get("call", call=call, unit=unit or total, side=side, backing=backing, bytes=total)
@@ -34,9 +34,9 @@ def fewer(found):
 
 
 def kill(found):
-    """Milliseconds to put by memory, one mapping of 4 KiB pages: the kernel's driver, ours, exit alone."""
+    """Milliseconds to put by memory, one mapping of single pages: the kernel's driver, ours, exit alone."""
     for (total,) in sorted(found.values("kill", "bytes")):
-        match = {"backing": "4k", "bytes": total, "pieces": 1}
+        match = {"backing": "small", "bytes": total, "pieces": 1}
         put = [found.get("kill", "put_ns", side=side, **match) for side in (found.theirs, "prereg")]
         gone = found.get("kill", "gone_ns", side="not_held", **match)
         if all(put) and gone:
@@ -44,21 +44,21 @@ def kill(found):
 
 
 def mappings(found):
-    """Thousands of instructions for one 4 KiB map more."""
+    """Thousands of instructions for one map of a page more."""
     for (count,) in found.values("mappings", "mappings"):
         yield [max(count, 1), *("%.4g" % (spread(found.get("mappings", field, side=side, mappings=count))[0] / 1e3)
                                 for side in (found.theirs, "prereg") for field in ("map_ns", "unmap_ns"))]
 
 
 def memory(found):
-    """Milliseconds to map all of it, 4 KiB pages: the kernel's driver with what it needs, ours with and without REGISTER."""
+    """Milliseconds to map all of it, single pages: the kernel's driver with what it needs, ours with and without REGISTER."""
     for (total,) in sorted(found.values("call", "bytes")):
-        parts = [found.get("call", call=call, unit=total, side=side, backing="4k", bytes=total)
+        parts = [found.get("call", call=call, unit=total, side=side, backing="small", bytes=total)
                  for call, side in (("map", found.theirs), ("map", "prereg"), ("register", "prereg"))]
         if all(parts):
             middle = [spread(part)[0] / 1e6 for part in parts]
             if found.tables:
-                middle[0] += spread(found.get("call", call="register", unit=total, side=found.theirs, backing="4k",
+                middle[0] += spread(found.get("call", call="register", unit=total, side=found.theirs, backing="small",
                                               bytes=total))[0] / 1e6
             yield ["%g" % (total / GIB), "%.4g" % middle[0], "%.4g" % middle[1], "%.4g" % (middle[1] + middle[2])]
 
@@ -83,26 +83,26 @@ set logscale y; set yrange [0.5:*]; set xtics rotate by -20
 plot $fewer using 2:xtic(1) title "%(first)s" lc rgb "%(ours)s", "" using 3 title "%(second)s" lc rgb "#7fbf7b", \\
      "" using 4 title "%(third)s" lc rgb "#c2a5cf"
 set xtics norotate; unset logscale
-set title "SIGKILL until unpinned, ms (4 KiB pages, one mapping)"
+set title "SIGKILL until unpinned, ms (%(first)s, one mapping)"
 set yrange [0:*]; set xrange [0:*]; set xlabel "GiB"
 plot $kill using 1:2 with linespoints lw 2 pt 7 lc rgb "%(red)s" title "%(theirs)s", \\
      "" using 1:4 with linespoints lw 1 pt 7 lc rgb "%(exit)s" title "exit of the same process, nothing held", \\
      "" using 1:3 with linespoints lw 2 pt 7 lc rgb "%(ours)s" title "vfio\\\\_prereg"
 set key center left
-set title "one 4 KiB map more beside N mappings, thousand instructions"
+set title "one %(page)s map more beside N mappings, thousand instructions"
 set xlabel "N"; set logscale x; set xrange [1:*]
 plot $mappings using 1:2 with linespoints lw 2 pt 7 lc rgb "%(red)s" title "%(theirs)s map", \\
      "" using 1:3 with linespoints lw 1 pt 6 lc rgb "%(red)s" title "%(theirs)s unmap", \\
      "" using 1:4 with linespoints lw 2 pt 7 lc rgb "%(ours)s" title "vfio\\\\_prereg map", \\
      "" using 1:5 with linespoints lw 1 pt 6 lc rgb "%(ours)s" title "vfio\\\\_prereg unmap"
 unset logscale x; set key top left
-set title "map all of N GiB, ms (4 KiB pages)"
+set title "map all of N GiB, ms (%(first)s)"
 set xlabel "GiB"; set xrange [0:*]
 plot $memory using 1:2 with linespoints lw 2 pt 7 lc rgb "%(red)s" title "%(their_all)s", \\
      "" using 1:4 with linespoints lw 1 pt 6 lc rgb "%(ours)s" title "vfio\\\\_prereg, register + map", \\
      "" using 1:3 with linespoints lw 2 pt 7 lc rgb "%(ours)s" title "vfio\\\\_prereg, map"
 unset multiplot
-""" % {"ours": OURS, "red": THEIRS, "exit": EXIT, "theirs": theirs,
+""" % {"ours": OURS, "red": THEIRS, "exit": EXIT, "theirs": theirs, "page": size(timed.page),
        "their_all": theirs + (", register + map" if timed.tables else ""),
        **dict(zip(("first", "second", "third"), (name for _, name in backings(timed))))}
     pictures = []

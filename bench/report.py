@@ -5,10 +5,12 @@ import tabulate
 from showing import spread
 
 GIB, MIB = 1 << 30, 1 << 20
-BACKING = {"4k": "4 KiB pages", "thp": "2 MiB pages", "scattered": "scattered 4 KiB pages",
+SMALL = 4096
+BACKING = {"small": "%(page)s pages", "thp": "%(huge)s pages", "scattered": "scattered %(page)s pages",
            "window64k": "hugetlb pages in a window of 64 KiB pages", "window2m": "hugetlb pages in a window of 2 MiB pages"}
-# What is aimed at: type1 / vfio_prereg at least, for memory of 4 KiB pages; less than these for the others.
-AIMS = {("map", 4096): 5, ("unmap", 4096): 2, ("map", 2 * MIB): 30, ("map", "all"): 40}
+# What is aimed at: type1 / vfio_prereg at least, for memory of 4 KiB pages on a machine that has them; less than
+# these for the others.
+AIMS = {("map", SMALL): 5, ("unmap", SMALL): 2, ("map", 2 * MIB): 30, ("map", "all"): 40}
 REGISTER_AIM, KILL_AIM, API_AIM = 0.25, 0.1, 1.2
 
 HEADING = """\
@@ -65,11 +67,17 @@ class Samples:
         # The kernel's own driver.
         self.theirs = "spapr_v2" if any(s.get("side") == "spapr_v2" for s in self.samples) else "type1"
         self.tables = self.theirs == "spapr_v2"
+        # The machine's pages, and its transparent huge ones.
+        self.page, self.huge = (self.values("pages", "page", "huge") or [(SMALL, 2 * MIB)])[0]
 
     def get(self, what, field="ns", **match):
         """FIELD of all samples of WHAT with these fields, in the order they were taken."""
         return [s[field] for s in self.samples
                 if s["what"] == what and all(s[key] == value for key, value in match.items())]
+
+    def memory(self, backing):
+        """A kind of memory in words."""
+        return BACKING[backing] % {"page": size(self.page), "huge": size(self.huge)}
 
     def values(self, what, *fields):
         """The different values of FIELDS, in order."""
@@ -78,7 +86,7 @@ class Samples:
 
 def call_rows(found, backing, total):
     """The lines of a table of calls: name, then nanoseconds of type1, ours, the API, the API with ioctls."""
-    for call, unit in (("register", total), ("map", 4096), ("unmap", 4096), ("map", 2 * MIB), ("unmap", 2 * MIB),
+    for call, unit in (("register", total), ("map", found.page), ("unmap", found.page), ("map", 2 * MIB), ("unmap", 2 * MIB),
                        ("map", total), ("unmap", total), ("unregister", total)):
         match = {"backing": backing, "bytes": total, "unit": unit}
         # type1 pins when it maps: REGISTER is set against its map of the whole.
@@ -89,9 +97,9 @@ def call_rows(found, backing, total):
                found.get("call", call=call + "_bare", side="limit", **match) or through, through)
 
 
-def aim(backing, call, unit):
+def aim(found, backing, call, unit):
     """What the issue aims at, for memory of 4 KiB pages."""
-    if backing != "4k":
+    if backing != "small" or found.page != SMALL:
         return ""
     if call == "register":
         return "<= %g" % REGISTER_AIM
@@ -100,8 +108,8 @@ def aim(backing, call, unit):
 
 def tce_rows(found, backing, total):
     """The same where both drivers register: name, unit, then nanoseconds of the kernel's driver and of ours."""
-    for call, units in (("register", [total]), ("map", [4096, 64 << 10, 2 * MIB, total]),
-                        ("unmap", [4096, 64 << 10, 2 * MIB, total]), ("unregister", [total]), ("unpinned", [total])):
+    for call, units in (("register", [total]), ("map", [found.page, 64 << 10, 2 * MIB, total]),
+                        ("unmap", [found.page, 64 << 10, 2 * MIB, total]), ("unregister", [total]), ("unpinned", [total])):
         for unit in units:
             theirs, ours = (found.get("call", call=call, backing=backing, bytes=total, unit=unit, side=side)
                             for side in (found.theirs, "prereg"))
@@ -129,7 +137,7 @@ def tce_tables(found, instructions=False):
             rows.append([tce_call(call, unit, total), name, *(shown(x, length, not instructions) for x in (theirs, ours)),
                          shown(ratios(theirs, ours), wide=not instructions)])
         if rows:
-            yield {"title": "%s%s of %s" % (prefix, size(total), BACKING[backing]), "head": head, "rows": rows}
+            yield {"title": "%s%s of %s" % (prefix, size(total), found.memory(backing)), "head": head, "rows": rows}
     nops = [found.get("call", call="nop", side=side) for side in (found.theirs, "prereg")]
     if all(nops):
         yield {"title": prefix + "An ioctl that does nothing", "head": ["", "spapr_v2", "vfio_prereg"],
@@ -173,11 +181,11 @@ def call_tables(found, instructions=False):
             rows.append([call + (" all" if unit == "all" else " " + size(unit)), name,
                          *(shown(x, length, not instructions) for x in (theirs, ours)),
                          beside + (" of its %smap" % call[:-8] if whole else " x faster"),
-                         aim(backing, call, unit), *(shown(x, length, False) for x in (bare, through)),
+                         aim(found, backing, call, unit), *(shown(x, length, False) for x in (bare, through)),
                          shown(ratios(ours, through), wide=False)])
         pieces = spread(found.get("stretches", "stretches", backing=backing, bytes=total))[0]
         yield {"title": "%s%s of %s, %d contiguous stretches" % (
-            "Instructions (thousands): " if instructions else "", size(total), BACKING[backing], pieces),
+            "Instructions (thousands): " if instructions else "", size(total), found.memory(backing), pieces),
                "head": ["a call", "", "type1", "vfio_prereg", "beside type1", "aim", "API", "API+ioctl",
                         "prereg/API+ioctl (aim %g)" % API_AIM], "rows": rows}
     if found.get("call", call="nop"):
@@ -189,9 +197,9 @@ def call_tables(found, instructions=False):
                    for side in ("type1", "prereg", "limit")]]}
 
 
-def memory_cells(backing, total, pieces, regions):
+def memory_cells(found, backing, total, pieces, regions):
     """The first cells of a line about memory."""
-    return [size(total), BACKING[backing], "%d%s" % (pieces, " regions" if regions else "")]
+    return [size(total), found.memory(backing), "%d%s" % (pieces, " regions" if regions else "")]
 
 
 def kill_tables(found):
@@ -201,7 +209,7 @@ def kill_tables(found):
         match = dict(zip(("backing", "bytes", "pieces", "regions"), key))
         ours = found.get("kill", "put_ns", side="prereg", **match)
         theirs = found.get("kill", "put_ns", side=found.theirs, **match)
-        rows.append([*memory_cells(*key), shown(theirs, 1e6), shown(ours, 1e6), shown(ratios(ours, theirs)),
+        rows.append([*memory_cells(found, *key), shown(theirs, 1e6), shown(ours, 1e6), shown(ratios(ours, theirs)),
                      digits(spread(ours)[0] / 1e6 * GIB / match["bytes"]),
                      *(shown(found.get("kill", "gone_ns", side=side, **match), 1e6, False)
                        for side in (found.theirs, "prereg", "not_held"))])
@@ -218,8 +226,8 @@ def tear_down_tables(found):
     for key in found.values("tear_down", "backing", "bytes", "pieces", "regions"):
         match = dict(zip(("backing", "bytes", "pieces", "regions"), key))
         theirs, ours = (spread(found.get("tear_down", side=side, **match))[0] for side in ("type1", "prereg"))
-        rows.append([*memory_cells(*key), digits(theirs / 1e3), digits(ours / 1e3), digits(ours / theirs),
-                     *(digits(side / (match["bytes"] / 4096)) for side in (theirs, ours))])
+        rows.append([*memory_cells(found, *key), digits(theirs / 1e3), digits(ours / 1e3), digits(ours / theirs),
+                     *(digits(side / (match["bytes"] / found.page)) for side in (theirs, ours))])
     if rows:
         yield {"title": "Instructions (thousands): all that a container holds is undone, as at its owner's end or a close()",
                "head": ["memory", "pages", "mappings", "type1", "vfio_prereg", "prereg/type1", "a page: type1",
@@ -239,7 +247,8 @@ def growth_tables(found, unit="us"):
     both = ({"side": found.theirs}, {"side": "prereg"})
     held = "register + map: " + found.theirs if found.tables else "map: type1"
     dropped = "unmap + unregister: " + found.theirs if found.tables else "unmap: type1"
-    yield from growth_table(found, "mappings", "mappings", "One 4 KiB map more beside N mappings: " + unit, [
+    yield from growth_table(found, "mappings", "mappings", "One %s map more beside N mappings: %s" % (
+        size(found.page), unit), [
         "N", "map: " + found.theirs, "map: vfio_prereg", "unmap: " + found.theirs, "unmap: vfio_prereg"],
         [(field, side) for field in ("map_ns", "unmap_ns") for side in both])
     title = "N regions of one page, each held and dropped by itself: " + unit
@@ -247,7 +256,7 @@ def growth_tables(found, unit="us"):
         "N", held, "register + map: vfio_prereg", dropped, "unmap + unregister: vfio_prereg"],
         [(field, side) for field in ("hold_ns", "drop_ns") for side in both])
     yield from growth_table(found, "window", "shift", "A window of N bytes in vfio_prereg: us", [
-        "N", "create", "4 KiB map at both ends", "remove with 1024 mappings in it"],
+        "N", "create", size(found.page) + " map at both ends", "remove with 1024 mappings in it"],
         [(field, {}) for field in ("create_ns", "map_ns", "remove_ns")], "2^{}".format)
 
 
@@ -259,8 +268,8 @@ def tce_bookkeeping_tables(found):
         taken = [max(spread(found.get("bookkeeping", "taken_kib", side=side, **match))[0], 0)
                  for side in (found.theirs, "prereg")]
         own = spread(found.get("bookkeeping", "own_bytes", side="prereg", **match))[0]
-        rows.append([*memory_cells(backing, total, pieces, False), *map(digits, taken), digits(own / 1024),
-                     *(digits(number / (total / 4096)) for number in (taken[0] * 1024, own)),
+        rows.append([*memory_cells(found, backing, total, pieces, False), *map(digits, taken), digits(own / 1024),
+                     *(digits(number / (total / found.page)) for number in (taken[0] * 1024, own)),
                      *(size(number * GIB / total) for number in (taken[0] * 1024, own))])
     if rows:
         yield {"title": "Kernel memory taken for memory that is held: KiB (4 KiB is the resolution)", "head": [
@@ -279,9 +288,9 @@ def bookkeeping_tables(found):
         taken = {side: spread(found.get("bookkeeping", "taken_kib", side=side, **match))[0]
                  for side in ("type1", "prereg", "limit")}
         own = spread(found.get("bookkeeping", "own_bytes", side="prereg", **match))[0]
-        rows.append([*memory_cells(backing, total, pieces, False), digits(taken["limit"]),
+        rows.append([*memory_cells(found, backing, total, pieces, False), digits(taken["limit"]),
                      *(digits(max(taken[side] - taken["limit"], 0)) for side in ("type1", "prereg")),
-                     digits(own / 1024), digits(own / (total / 4096)), size(own * GIB / total)])
+                     digits(own / 1024), digits(own / (total / found.page)), size(own * GIB / total)])
     if rows:
         yield {"title": "Kernel memory taken for memory that is held: KiB (4 KiB is the resolution)", "head": [
             "memory", "pages", "mappings", "page tables", "more: type1", "more: vfio_prereg",
@@ -299,7 +308,7 @@ def summary_calls_tce(found, counted):
             if call == "unregister":
                 continue
             name, length = scale(ours)
-            yield ["%s of %s: %s" % (size(total), BACKING[backing], tce_call(call, unit, total)),
+            yield ["%s of %s: %s" % (size(total), found.memory(backing), tce_call(call, unit, total)),
                    *(shown(x, length, False) + " " + name for x in (theirs, ours)),
                    shown(ratios(theirs, ours), wide=False), fewer.get((call, unit), "")]
     for key in found.values("table", "page_shift", "shift", "levels"):
@@ -315,12 +324,12 @@ def summary_calls_tce(found, counted):
 
 
 def summary(samples):
-    """The short table for documents, in Markdown: the kernel's driver, ours and their ratio, for 4 KiB and 2 MiB pages."""
+    """The short table for documents, in Markdown: the kernel's driver, ours and their ratio, for single and huge pages."""
     found, rows = Samples(samples, "time"), []
     counted = Samples(samples, "instructions")
     if found.tables:
         rows += summary_calls_tce(found, counted)
-    for backing, total in () if found.tables else (("4k", 256 * MIB), ("thp", 256 * MIB)):
+    for backing, total in () if found.tables else (("small", 256 * MIB), ("thp", 256 * MIB)):
         fewer = {(call, unit): shown(ratios(theirs, ours), wide=False)
                  for call, unit, theirs, ours, _, _ in call_rows(counted, backing, total)}
         for call, unit, theirs, ours, _, _ in call_rows(found, backing, total):
@@ -329,15 +338,15 @@ def summary(samples):
             name, length = scale(ours)
             what = "register all (beside type1's map)" if call == "register" else \
                 "%s %s" % (call, "all" if unit == "all" else size(unit))
-            rows.append(["%s of %s: %s" % (size(total), BACKING[backing], what), shown(theirs, length, False) + " " + name,
-                         shown(ours, length, False) + " " + name, shown(ratios(theirs, ours), wide=False),
-                         fewer[call, unit]])
+            rows.append(["%s of %s: %s" % (size(total), found.memory(backing), what),
+                         shown(theirs, length, False) + " " + name, shown(ours, length, False) + " " + name,
+                         shown(ratios(theirs, ours), wide=False), fewer[call, unit]])
     for backing, total, pieces, regions in found.values("kill", "backing", "bytes", "pieces", "regions"):
         if (total, pieces) != (256 * MIB if found.tables else GIB, 1):
             continue
         put = [found.get("kill", "put_ns", side=side, backing=backing, bytes=total, pieces=pieces, regions=regions)
                for side in (found.theirs, "prereg")]
-        rows.append(["SIGKILL until unpinned, %s of %s" % (size(total), BACKING[backing]),
+        rows.append(["SIGKILL until unpinned, %s of %s" % (size(total), found.memory(backing)),
                      *(shown(values, 1e6, False) + " ms" for values in put), shown(ratios(*put), wide=False), ""])
     return tabulate.tabulate(rows, ["", found.theirs, "vfio_prereg", "times faster", "times fewer instructions"],
                              tablefmt="github", disable_numparse=True, colalign=("left",) + ("right",) * 4)

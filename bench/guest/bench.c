@@ -11,6 +11,7 @@
 
 #include "bench.h"
 #include "meter.h"
+#include "proc.h"
 
 void bench_die(const char *fmt, ...)
 {
@@ -43,6 +44,7 @@ void bench_out(const char *what, const char *fmt, ...)
 	fflush(stdout);
 }
 
+size_t bench_page;
 static int counter = -1;
 
 void bench_count(void)
@@ -79,7 +81,7 @@ static enum backing backing_of(const char *name)
 	for (i = 0; i < BACKINGS; i++)
 		if (!strcmp(name, backing_name[i]))
 			return i;
-	bench_die("\"%s\" is none of 4k, thp, scattered, window64k, window2m", name);
+	bench_die("\"%s\" is none of small, thp, scattered, window64k, window2m", name);
 }
 
 /* The number at argv[i]. */
@@ -107,10 +109,12 @@ int main(int argc, char **argv)
 {
 	enum backing backing;
 	const char *what;
-	size_t bytes;
+	size_t bytes, pieces;
 
-	if (sysconf(_SC_PAGESIZE) != PAGE_BYTES)
-		bench_die("this kernel's pages are not 4 KiB");
+	bench_page = sysconf(_SC_PAGESIZE);
+	if (bench_page > BENCH_PAGE_MAX)
+		bench_die("pages of %zu KiB are too large for what is measured here", bench_page >> 10);
+	bench_out("pages", "\"page\":%zu,\"huge\":%zu", bench_page, mem_thp_bytes());
 	if (argc > 1 && !strcmp(argv[1], "count")) {
 		bench_count();
 		argc--;
@@ -135,8 +139,12 @@ int main(int argc, char **argv)
 		bench_bookkeeping(backing, bytes, number(argc, argv, 4));
 	} else if (!strcmp(what, "kill") || !strcmp(what, "tear-down")) {
 		bytes = memory_args(argc, argv, &backing);
+		pieces = number(argc, argv, 4);
+		/* None smaller than a page. */
+		if (pieces > bytes / PAGE_BYTES)
+			pieces = bytes / PAGE_BYTES;
 		(!strcmp(what, "kill") ? bench_kill : bench_tear_down)(
-			backing, bytes, number(argc, argv, 4),
+			backing, bytes, pieces,
 			argc > 6 && !strcmp(argv[6], "regions"), number(argc, argv, 5));
 	} else {
 		bench_die("usage: bench [count] nop|mappings|windows|tables|regions ROUNDS | calls|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");

@@ -15,7 +15,10 @@
 
 #include "vfio.h"
 
-#define PAGE_BYTES	4096ul
+/* The machine's page; main() sets it first. */
+extern size_t bench_page;
+#define PAGE_BYTES	bench_page
+#define BENCH_PAGE_MAX	(16ul << 10)
 #define MIB		(1ul << 20)
 #define BENCH_DEVICE	VFIO_EDU0
 /* Clear of the MSI range, inside a default window, 2 MiB aligned, room for 1 GiB. */
@@ -39,9 +42,9 @@ uint64_t bench_now(void);
 /* ---- memory.c ---- */
 
 enum backing {
-	BACKING_SMALL,		/* 4 KiB pages, as the kernel hands them out */
-	BACKING_THP,		/* 2 MiB pages */
-	BACKING_SCATTERED,	/* 4 KiB pages, no two of them side by side */
+	BACKING_SMALL,		/* single pages, as the kernel hands them out */
+	BACKING_THP,		/* transparent huge pages: 2 MiB, 32 MiB beside pages of 16 KiB */
+	BACKING_SCATTERED,	/* single pages, no two of them side by side */
 	BACKING_WINDOW_64K,	/* 2 MiB hugetlb pages, in a window of 64 KiB pages */
 	BACKING_WINDOW_2M,	/* the same, in a window of 2 MiB pages */
 	BACKINGS,
@@ -49,7 +52,7 @@ enum backing {
 
 extern const char *const backing_name[BACKINGS];
 /* The least that is mapped. */
-extern const size_t backing_page[BACKINGS];
+size_t backing_page(enum backing backing);
 
 void *memory_get(size_t bytes, enum backing backing);
 void memory_put(void *p, size_t bytes);

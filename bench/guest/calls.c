@@ -3,7 +3,7 @@
 #include "bench.h"
 #include "meter.h"
 
-/* Maps of 4 KiB in a sample: as many as make one long against the clock's own time. */
+/* Maps of a page in a sample: as many as make one long against the clock's own time. */
 #define SMALL_MAPS	4096ul
 #define NOPS		20000u
 
@@ -60,7 +60,7 @@ static void measure_pieces(const struct calls *calls, struct side *side, size_t 
 
 static void measure_side(const struct calls *calls, enum side_kind kind, char *p)
 {
-	const size_t page = backing_page[calls->backing], small = SMALL_MAPS * page;
+	const size_t page = backing_page(calls->backing), small = SMALL_MAPS * page;
 	const long long pins = meter_pins();
 	struct side side;
 	uint64_t ns;

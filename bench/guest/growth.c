@@ -14,7 +14,8 @@
 #define MAPPINGS_PROBE	1024ul
 /* The most that type1 allows by default are 65535. */
 #define MAPPINGS_BYTES	(256 * MIB)
-#define REGIONS_BYTES	(64 * MIB)
+/* The further ones are behind these IOVAs. */
+#define MAPPINGS_IOVAS	(1024 * MIB)
 #define WINDOW_PROBE	1024ul
 
 static const size_t mappings_counts[] = { 0, 1024, 8192, 32768, 60000 };
@@ -36,14 +37,15 @@ static void mappings_one(enum side_kind kind, char *p, size_t count)
 	side_register(&side, p, MAPPINGS_BYTES);
 	/* A gap behind each one, so that nothing could be merged. */
 	for (i = 0; i < count; i++)
-		side_map(&side, BENCH_IOVA + 2 * i * PAGE_BYTES, i * PAGE_BYTES, PAGE_BYTES);
+		side_map(&side, BENCH_IOVA + 2 * i * PAGE_BYTES,
+			 i * PAGE_BYTES % MAPPINGS_BYTES, PAGE_BYTES);
 	start = bench_now();
 	for (i = 0; i < probe; i += PAGE_BYTES)
-		side_map(&side, BENCH_IOVA + 2 * MAPPINGS_BYTES + i, i, PAGE_BYTES);
+		side_map(&side, BENCH_IOVA + MAPPINGS_IOVAS + i, i, PAGE_BYTES);
 	map_ns = bench_now() - start;
 	start = bench_now();
 	for (i = 0; i < probe; i += PAGE_BYTES)
-		side_unmap(&side, BENCH_IOVA + 2 * MAPPINGS_BYTES + i, PAGE_BYTES);
+		side_unmap(&side, BENCH_IOVA + MAPPINGS_IOVAS + i, PAGE_BYTES);
 	unmap_ns = bench_now() - start;
 	bench_out("mappings", "\"side\":\"%s\",\"mappings\":%zu,\"map_ns\":%.1f,\"unmap_ns\":%.1f",
 		  side_name[kind], count, (double)map_ns / MAPPINGS_PROBE,
@@ -59,6 +61,8 @@ void bench_mappings(unsigned int rounds)
 
 	for (round = 0; round < rounds; round++) {
 		for (i = 0; i < COUNT(mappings_counts); i++) {
+			if (2 * mappings_counts[i] * PAGE_BYTES > MAPPINGS_IOVAS)
+				continue;
 			mappings_one(side_kernel(), p, mappings_counts[i]);
 			mappings_one(SIDE_PREREG, p, mappings_counts[i]);
 		}
@@ -79,8 +83,8 @@ static void window_one(char *p, size_t bytes, unsigned int shift)
 	side_register(&side, p, bytes);
 	bench_need(spapr_remove(side.dev.container, 0), "remove the default window");
 	begin = bench_now();
-	bench_need(spapr_create(side.dev.container, 12, 1ull << shift, 1, &start),
-		   "create a window");
+	bench_need(spapr_create(side.dev.container, __builtin_ctzl(PAGE_BYTES), 1ull << shift, 1,
+				&start), "create a window");
 	create_ns = bench_now() - begin;
 	begin = bench_now();
 	for (at = 0; at < bytes; at += 2 * PAGE_BYTES) {
@@ -145,7 +149,8 @@ void bench_regions(unsigned int rounds)
 {
 	/* The SPAPR driver searches a list, and would take a minute for the last of them. */
 	const size_t counts = COUNT(regions_counts) - (side_kernel() == SIDE_SPAPR);
-	char *p = memory_get(REGIONS_BYTES, BACKING_SMALL);
+	const size_t bytes = regions_counts[counts - 1] * PAGE_BYTES;
+	char *p = memory_get(bytes, BACKING_SMALL);
 	unsigned int round;
 	size_t i;
 
@@ -155,7 +160,7 @@ void bench_regions(unsigned int rounds)
 			regions_one(SIDE_PREREG, p, regions_counts[i]);
 		}
 	}
-	memory_put(p, REGIONS_BYTES);
+	memory_put(p, bytes);
 }
 
 /*

@@ -9,20 +9,24 @@
 #include "proc.h"
 
 const char *const backing_name[BACKINGS] = {
-	[BACKING_SMALL] = "4k",
+	[BACKING_SMALL] = "small",
 	[BACKING_THP] = "thp",
 	[BACKING_SCATTERED] = "scattered",
 	[BACKING_WINDOW_64K] = "window64k",
 	[BACKING_WINDOW_2M] = "window2m",
 };
 
-const size_t backing_page[BACKINGS] = {
-	[BACKING_SMALL] = PAGE_BYTES,
-	[BACKING_THP] = PAGE_BYTES,
-	[BACKING_SCATTERED] = PAGE_BYTES,
-	[BACKING_WINDOW_64K] = 64ul << 10,
-	[BACKING_WINDOW_2M] = 2 * MIB,
-};
+size_t backing_page(enum backing backing)
+{
+	switch (backing) {
+	case BACKING_WINDOW_64K:
+		return 64ul << 10;
+	case BACKING_WINDOW_2M:
+		return 2 * MIB;
+	default:
+		return PAGE_BYTES;
+	}
+}
 
 static char *reserve(size_t bytes)
 {
@@ -53,7 +57,7 @@ void *memory_get(size_t bytes, enum backing backing)
 
 	if (backing == BACKING_SCATTERED)
 		return memory_scattered(bytes);
-	if (backing_page[backing] > PAGE_BYTES) {
+	if (backing_page(backing) > PAGE_BYTES) {
 		kind = MEM_HUGETLB;
 		if (!mem_hugetlb_reserve(bytes / (2 * MIB)))
 			bench_die("no %zu huge pages", bytes / (2 * MIB));

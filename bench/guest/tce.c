@@ -86,7 +86,7 @@ void side_window(struct side *side, enum backing backing)
 	if (side_kernel() != SIDE_SPAPR)
 		return;
 	bench_need(spapr_remove(side->dev.container, 0), "remove the default window");
-	bench_need(spapr_create(side->dev.container, __builtin_ctzl(backing_page[backing]),
+	bench_need(spapr_create(side->dev.container, __builtin_ctzl(backing_page(backing)),
 				WINDOW_BYTES, 1, &start), "create a window");
 	if (start)
 		bench_die("the window starts at %#llx", (unsigned long long)start);
