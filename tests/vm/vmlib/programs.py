@@ -39,6 +39,9 @@ def run(argv, seconds, on_line):
             for line in process.stdout:
                 on_line(line.rstrip("\n"))
             status = process.wait()
+        except BaseException:
+            _end(process.pid, signal.SIGKILL)
+            raise
         finally:
             timer.cancel()
             _running.discard(process.pid)
