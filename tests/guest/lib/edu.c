@@ -17,12 +17,16 @@
 #include "vfio.h"
 
 #define EDU_REG_ID	0x00
+#define EDU_REG_STATUS	0x24
+#define EDU_REG_RAISE	0x60
+#define EDU_REG_DONE	0x64
 #define EDU_REG_SRC	0x80
 #define EDU_REG_DST	0x88
 #define EDU_REG_COUNT	0x90
 #define EDU_REG_CMD	0x98
 #define EDU_CMD_RUN	0x1ull
 #define EDU_CMD_TO_RAM	0x2ull
+#define EDU_CMD_IRQ	0x4ull
 #define EDU_BUFFER	0x40000ull
 #define EDU_ID_MASK	0x0000ffffu
 #define EDU_ID		0x000000edu
@@ -39,6 +43,18 @@ static uint64_t edu_read64(struct edu *edu, unsigned int reg)
 	const uint64_t value = *(volatile uint64_t *)(edu->bar + reg);
 
 	return edu->swapped ? __builtin_bswap64(value) : value;
+}
+
+static void edu_write32(struct edu *edu, unsigned int reg, uint32_t value)
+{
+	*(volatile uint32_t *)(edu->bar + reg) = edu->swapped ? __builtin_bswap32(value) : value;
+}
+
+static uint32_t edu_read32(struct edu *edu, unsigned int reg)
+{
+	const uint32_t value = *(volatile uint32_t *)(edu->bar + reg);
+
+	return edu->swapped ? __builtin_bswap32(value) : value;
 }
 
 /* Also finds out which way round the registers are. */
@@ -106,6 +122,24 @@ int edu_dma_read(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes
 		return -EINVAL;
 	edu_start(edu, iova, EDU_BUFFER + offset, bytes, 0);
 	return edu_dma_wait(edu);
+}
+
+int edu_dma_read_interrupt(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes)
+{
+	if (!edu_range_ok(offset, bytes))
+		return -EINVAL;
+	edu_start(edu, iova, EDU_BUFFER + offset, bytes, EDU_CMD_IRQ);
+	return edu_dma_wait(edu);
+}
+
+void edu_interrupt(struct edu *edu)
+{
+	edu_write32(edu, EDU_REG_RAISE, 1);
+}
+
+void edu_interrupt_done(struct edu *edu)
+{
+	edu_write32(edu, EDU_REG_DONE, edu_read32(edu, EDU_REG_STATUS));
 }
 
 int edu_dma_write_start(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes)

@@ -41,6 +41,13 @@ void edu_close(struct edu *edu);
 int edu_dma_read(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
 int edu_dma_write(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
 
+/* A read that ends with an interrupt. */
+int edu_dma_read_interrupt(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
+
+/* The device raises its interrupt; the level of one that is no message stays up until it is done. */
+void edu_interrupt(struct edu *edu);
+void edu_interrupt_done(struct edu *edu);
+
 /* Starts a write and does not wait for it. */
 int edu_dma_write_start(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
 int edu_dma_wait(struct edu *edu);
