@@ -225,9 +225,11 @@ def command(target, initrd, memory, cpus, gdb, append):
     if not qemu:
         raise Problem("%s is missing; run \"scripts/setup vm\" as root." % target.set["QEMU"])
     # The kernel log must reach the console whole and at once (ignore_loglevel), and our marks in it
-    # must not be rate-limited; an oops ends the machine, what came after it would prove nothing.
+    # must not be rate-limited; an oops ends the machine, what came after it would prove nothing. The kernel's watchdogs
+    # shall bark at what hangs, not at a CPU that waits for a busy host.
     append = " ".join((
-        "panic=-1 oops=panic ignore_loglevel printk.devkmsg=on rdinit=/init", target.set["APPEND"],
+        "panic=-1 oops=panic ignore_loglevel printk.devkmsg=on rdinit=/init watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120",
+        target.set["APPEND"],
         "vm.vfio=" + ",".join(target.words("VFIO_DEVICES")), "vm.aperture=" + target.set.get("APERTURE_BITS", ""), append, "nokaslr" if gdb else ""))
     words = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              *target.words("MACHINE_OPTIONS"), *target.words("DEVICES"), "-m", memory, "-smp", str(cpus),
