@@ -66,7 +66,7 @@ static void make_calls(const struct api *a, struct call *calls)
 			.name = "CREATE of a third window", .request = VFIO_IOMMU_SPAPR_TCE_CREATE,
 			.bytes = sizeof(struct vfio_iommu_spapr_tce_create), .answer = -ENOSPC,
 			.answers_struct = true,
-			.arg.create = { .page_shift = 12, .window_size = 1 << 20, .levels = 1 },
+			.arg.create = { .page_shift = IOMMU_SHIFT, .window_size = 1 << 20, .levels = 1 },
 		}, {
 			.name = "REMOVE of no window", .request = VFIO_IOMMU_SPAPR_TCE_REMOVE,
 			.bytes = sizeof(struct vfio_iommu_spapr_tce_remove), .answer = -EINVAL,
@@ -172,7 +172,7 @@ void test_arguments(void)
 	page = api_hole(16 * PAGE);
 	api_map_fixed(page, 2 * PAGE, PROT_READ | PROT_WRITE);
 	api_map_fixed(page + 4 * PAGE, PAGE, PROT_NONE);
-	tap_expect_ret(spapr_create(a.fd, 12, MIB, 1, NULL), 0, "a second window");
+	tap_expect_ret(spapr_create(a.fd, IOMMU_SHIFT, MIB, 1, NULL), 0, "a second window");
 	for (i = 0; i < N_CALLS; i++) {
 		tap_step("%s", calls[i].name);
 		check_sizes(a.fd, &calls[i]);
@@ -189,7 +189,7 @@ void test_arguments(void)
 		      "CREATE, argument not writable");
 	tap_expect_ret(spapr_remove(a.fd, a.window1), -EINVAL, "REMOVE of what it left");
 	tap_step("a REMOVE that is refused removes nothing");
-	tap_expect_ret(spapr_create(a.fd, 12, MIB, 1, NULL), 0, "a second window");
+	tap_expect_ret(spapr_create(a.fd, IOMMU_SHIFT, MIB, 1, NULL), 0, "a second window");
 	calls[6].arg.remove.start_addr = a.window1;
 	calls[6].arg.argsz = calls[6].bytes - 1;
 	tap_expect_ret(vfio_ioctl(a.fd, VFIO_IOMMU_SPAPR_TCE_REMOVE, &calls[6].arg), -EINVAL,

@@ -86,7 +86,7 @@ void test_detach(void)
 		meter_assert_clean(true);
 		tap_expect_eq(meter_vmlck_kib(0), 0, "VmLck");
 		tap_expect(spapr_register(a.fd, a.mem, REG_BYTES) < 0, "REGISTER in an empty container");
-		tap_expect(spapr_create(a.fd, 12, MIB, 1, NULL) < 0, "CREATE in an empty container");
+		tap_expect(spapr_create(a.fd, IOMMU_SHIFT, MIB, 1, NULL) < 0, "CREATE in an empty container");
 		tap_step("attach it again: all is as new");
 		tap_expect_ret(vfio_group_attach(a.rig.dev.group, a.fd), 0, "attach");
 		tap_expect_ret(vfio_set_iommu(a.fd, TYPE7), 0, "SET_IOMMU");
@@ -116,7 +116,7 @@ static void two_groups(void)
 	if (!huge)
 		return;
 	tap_expect_ret(vfio_unmap(a.fd, IOVA2 + MIB, PAGE), 0, "UNMAP of a page of a huge one");
-	tap_expect_ret(spapr_create(a.fd, 12, MIB, 1, &start), 0, "CREATE");
+	tap_expect_ret(spapr_create(a.fd, IOMMU_SHIFT, MIB, 1, &start), 0, "CREATE");
 	tap_expect_ret(vfio_map(a.fd, start, a.mem + PAGE, PAGE, VFIO_MAP_RW), 0, "MAP");
 	if (!rig_join(&second, VFIO_EDU1, a.fd))
 		return;
@@ -136,7 +136,7 @@ static void two_groups(void)
 	tap_step("a window that is opened and removed with both there");
 	tap_expect_ret(spapr_remove(a.fd, start), 0, "REMOVE");
 	rig_expect_fault(&second, start, true, "the removed window");
-	tap_expect_ret(spapr_create(a.fd, 12, 1ull << 30, 1, &start), 0, "CREATE");
+	tap_expect_ret(spapr_create(a.fd, IOMMU_SHIFT, 1ull << 30, 1, &start), 0, "CREATE");
 	tap_expect_ret(vfio_map(a.fd, start + 2 * MIB, huge, PAGE, VFIO_MAP_RW), 0, "MAP");
 	rig_expect_reach(&a.rig, start + 2 * MIB, huge, "the new window, first device");
 	rig_expect_reach(&second, start + 2 * MIB, huge, "the new window, second device");
@@ -200,7 +200,7 @@ static int foreign_process(int sock, void *arg)
 	api_unchanged(spapr_unregister(a->fd, a->mem, REG_BYTES), -EPERM, "foreign UNREGISTER");
 	api_unchanged(vfio_map(a->fd, IOVA2, a->mem, PAGE, VFIO_MAP_RW), -EPERM, "foreign MAP");
 	api_unchanged(vfio_unmap(a->fd, IOVA, PAGE), -EPERM, "foreign UNMAP");
-	api_unchanged(spapr_create(a->fd, 12, MIB, 1, NULL), -EPERM, "foreign CREATE");
+	api_unchanged(spapr_create(a->fd, IOMMU_SHIFT, MIB, 1, NULL), -EPERM, "foreign CREATE");
 	api_unchanged(spapr_remove(a->fd, 0), -EPERM, "foreign REMOVE");
 	api_unchanged(vfio_ioctl(a->fd, VFIO_IOMMU_MAP_DMA, NULL), -EPERM, "foreign MAP of NULL");
 	sock_send(sock, 1);

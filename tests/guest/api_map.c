@@ -38,7 +38,7 @@ void test_before_register(void)
 	api_unchanged(spapr_register(rig.container, (void *)PAGE, PAGE), -EFAULT, "REGISTER");
 	api_unchanged(vfio_map(rig.container, IOVA, p, PAGE, VFIO_MAP_RW), -EPERM, "MAP");
 	tap_step("a CREATE does, and MAP still wants a REGISTER");
-	tap_expect_ret(spapr_create(rig.container, 12, MIB, 1, NULL), 0, "CREATE");
+	tap_expect_ret(spapr_create(rig.container, IOMMU_SHIFT, MIB, 1, NULL), 0, "CREATE");
 	api_unchanged(vfio_map(rig.container, IOVA, p, PAGE, VFIO_MAP_RW), -EPERM, "MAP");
 	api_unchanged(vfio_unmap(rig.container, IOVA, PAGE), -EPERM, "UNMAP");
 	api_unchanged(spapr_unregister(rig.container, p, PAGE), -ENOENT, "UNREGISTER");

@@ -212,7 +212,7 @@ void test_window_charge(void)
 	tap_expect_ret(spapr_remove(rig.container, 0), 0, "REMOVE of the default window");
 	expect_charge(memory, "without a window");
 	tap_step("a group's detach gives back all");
-	tap_expect_ret(spapr_create(rig.container, 12, 1ull << 30, 1, &start), 0, "CREATE");
+	tap_expect_ret(spapr_create(rig.container, IOMMU_SHIFT, 1ull << 30, 1, &start), 0, "CREATE");
 	tap_expect_ret(vfio_map(rig.container, start, p, PAGE, VFIO_MAP_RW), 0, "MAP");
 	expect_charge(memory + table / 2, "half a default window");
 	edu_close(&rig.edu);
@@ -222,7 +222,7 @@ void test_window_charge(void)
 	tap_step("a close does, also of windows alone");
 	tap_expect_ret(vfio_group_attach(rig.dev.group, rig.container), 0, "attach");
 	tap_expect_ret(vfio_set_iommu(rig.container, TYPE7), 0, "SET_IOMMU");
-	tap_expect_ret(spapr_create(rig.container, 12, 1ull << 30, 1, &start), 0, "CREATE");
+	tap_expect_ret(spapr_create(rig.container, IOMMU_SHIFT, 1ull << 30, 1, &start), 0, "CREATE");
 	expect_charge(table / 2, "a window alone");
 	close(rig.dev.group);
 	close(rig.container);
@@ -282,7 +282,7 @@ void test_window_limit(void)
 	tap_step("CREATE above the limit by a page, and exactly at it");
 	set_limit(memory + table + second - 1);
 	api_unchanged(spapr_create(rig.container, 16, 1ull << 32, 1, NULL), -ENOMEM, "CREATE");
-	api_unchanged(spapr_create(rig.container, 12, 1ull << 47, 3, NULL), -ENOMEM,
+	api_unchanged(spapr_create(rig.container, IOMMU_SHIFT, 1ull << 47, 3, NULL), -ENOMEM,
 		      "CREATE of 2^47 bytes");
 	set_limit(memory + table + second);
 	tap_expect_ret(spapr_create(rig.container, 16, 1ull << 32, 1, &start), 0, "CREATE");

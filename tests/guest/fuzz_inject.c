@@ -209,7 +209,7 @@ static uint64_t reach_thp(struct inject *in, char **va)
 
 static int do_create(struct inject *in)
 {
-	return spapr_create(in->fd, 12, MIB, 1, NULL);
+	return spapr_create(in->fd, IOMMU_SHIFT, MIB, 1, NULL);
 }
 
 static int do_remove(struct inject *in)
@@ -470,7 +470,7 @@ void test_fail_inject(void)
 	tap_step("mappings");
 	tap_expect_ret(do_register_scattered(&in), 0, "REGISTER");
 	tap_expect_ret(do_register_thp(&in), 0, "REGISTER");
-	tap_expect_ret(spapr_create(in.fd, 12, FRESH_WINDOW_BYTES, rig_has_tables(in.fd) ? 3 : 1,
+	tap_expect_ret(spapr_create(in.fd, IOMMU_SHIFT, FRESH_WINDOW_BYTES, rig_has_tables(in.fd) ? 3 : 1,
 				    &in.fresh), 0, "CREATE");
 	run_steps(&in, map_steps, SUITE_SIZE(map_steps));
 	tap_step("parts of mappings, and a second group");

@@ -253,7 +253,7 @@ static void do_deed(struct victim *v, unsigned int round)
 		break;
 	case DEED_WINDOW_LOOP:
 		spapr_remove(c, 0);
-		spapr_create(c, 12, 1ull << 30, 1, NULL);
+		spapr_create(c, IOMMU_SHIFT, 1ull << 30, 1, NULL);
 		vfio_map(c, iova, v->p[k], v->region_bytes, VFIO_MAP_RW);
 		break;
 	case DEED_FORK_LOOP:

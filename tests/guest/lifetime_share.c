@@ -208,7 +208,7 @@ static void expect_eperm(int container, void *p, size_t bytes)
 	tap_expect_ret(vfio_map(container, IOVA2, p, bytes, VFIO_MAP_RW), -EPERM,
 		       "foreign MAP");
 	tap_expect_ret(vfio_unmap(container, IOVA, bytes), -EPERM, "foreign UNMAP");
-	tap_expect_ret(spapr_create(container, 12, 1ull << 30, 1, NULL), -EPERM, "foreign CREATE");
+	tap_expect_ret(spapr_create(container, IOMMU_SHIFT, 1ull << 30, 1, NULL), -EPERM, "foreign CREATE");
 	tap_expect_ret(spapr_remove(container, 0), -EPERM, "foreign REMOVE");
 }
 
@@ -363,7 +363,7 @@ static int window_heir(int sock, void *arg)
 		rig_expect_fault(&o.rig, second, true, "the dead owner's second window");
 	}
 	edu_close(&o.rig.edu);
-	tap_expect_ret(spapr_create(c, 12, 1ull << 30, 1, &start), 0, "CREATE");
+	tap_expect_ret(spapr_create(c, IOMMU_SHIFT, 1ull << 30, 1, &start), 0, "CREATE");
 	tap_expect(start == second, "start of the second window: 0x%llx", (unsigned long long)start);
 	sock_send(heir->sock, MSG_DONE);
 	sock_recv(heir->sock, &msg);
@@ -385,7 +385,7 @@ static int window_owner(int sock, void *arg)
 	tap_expect_ret(spapr_register(heir.dev.container, p, 2 * MIB), 0, "REGISTER");
 	tap_expect_ret(spapr_remove(heir.dev.container, 0), 0, "REMOVE of the default window");
 	tap_expect_ret(spapr_create(heir.dev.container, 16, 1ull << 32, 1, &first), 0, "CREATE");
-	tap_expect_ret(spapr_create(heir.dev.container, 12, 1ull << 30, 1, &second), 0, "CREATE");
+	tap_expect_ret(spapr_create(heir.dev.container, IOMMU_SHIFT, 1ull << 30, 1, &second), 0, "CREATE");
 	tap_expect(!first && second == rig_window1(heir.dev.container), "where they start");
 	tap_expect_ret(vfio_map(heir.dev.container, second, p, 2 * MIB, VFIO_MAP_RW), 0, "MAP");
 	sock_send(sock, MSG_READY);

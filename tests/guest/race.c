@@ -153,7 +153,7 @@ static int call_at_random(struct actor *actor, enum call_nr call)
 	case CALL_UNMAP:
 		return vfio_unmap(fd, iova, rng_below(rng, 8) ? bytes : 16 * MIB);
 	case CALL_CREATE:
-		return spapr_create(fd, 12, 1ull << 30, 1, NULL);
+		return spapr_create(fd, IOMMU_SHIFT, 1ull << 30, 1, NULL);
 	case CALL_REMOVE:
 		return spapr_remove(fd, rng_below(rng, 2) ? 0 : round->window1);
 	default:

@@ -18,8 +18,16 @@
 #define TYPE7 VFIO_SPAPR_TCE_v2_IOMMU
 /* The CPU's page: what memory is registered in. */
 #define PAGE ((size_t)sysconf(_SC_PAGESIZE))
-/* A page of the default window: what is mapped in there, whatever the CPU's is. */
-#define IOMMU_PAGE 4096ul
+/*
+ * A page of the default window: what is mapped in there. 4 KiB whatever the CPU's is, but
+ * for SMMUs, which take the CPU's.
+ */
+#ifdef __aarch64__
+#define IOMMU_PAGE PAGE
+#else
+#define IOMMU_PAGE ((size_t)4096)
+#endif
+#define IOMMU_SHIFT (unsigned int)__builtin_ctzl(IOMMU_PAGE)
 #define MIB (1ul << 20)
 
 struct rig {
