@@ -75,7 +75,6 @@ static void runs_unpin(const u64 *runs, u32 nruns, u32 npages, bool dirty)
  * @nruns: how many
  * @max_runs: room for so many
  * @npages: pages in them, all pinned
- * @folio_left: pages of the last page's folio that follow it
  */
 struct prereg_pinner {
 	struct page	**pages;
@@ -84,7 +83,6 @@ struct prereg_pinner {
 	u32		nruns;
 	u32		max_runs;
 	u32		npages;
-	unsigned long	folio_left;
 };
 
 /* More than a page of runs is not rounded up to a power of two. */
@@ -124,26 +122,33 @@ static bool folio_is_pinnable(const struct folio *folio)
 	       folio_test_hugetlb((struct folio *)folio) || !folio->mapping;
 }
 
+/* How many of n pages that were just pinned are of the first one's folio, in order. */
+static u32 pages_in_folio(struct page **pages, u32 n, struct folio *folio)
+{
+	u32 i;
+
+	if (!folio_test_large(folio))
+		return 1;
+	n = min_t(unsigned long, n, folio_nr_pages(folio) -
+		  folio_page_idx(folio, pages[0]));
+	for (i = 1; i < n && pages[i] == pages[0] + i; i++)
+		;
+	return i;
+}
+
 /* Take over n pages that were just pinned. On an error, how many were is @npages. */
 static int pinner_take(struct prereg_pinner *pinner, u32 n)
 {
-	struct page *page, *last = NULL;
 	struct folio *folio;
-	u32 i;
+	struct page *page;
+	u32 i, taken;
 
-	for (i = 0; i < n; i++, pinner->npages++, last = page) {
+	for (i = 0; i < n; i += taken, pinner->npages += taken) {
 		page = pinner->pages[i];
-		/* The rest of a large folio needs no look at its pages. */
-		if (pinner->folio_left && last && page == last + 1) {
-			pinner->folio_left--;
-			continue;
-		}
-
 		folio = page_folio(page);
 		if (!folio_is_pinnable(folio))
 			return -EOPNOTSUPP;
-		pinner->folio_left = folio_nr_pages(folio) - 1 -
-				     folio_page_idx(folio, page);
+		taken = pages_in_folio(pinner->pages + i, n - i, folio);
 		if (pinner->nruns &&
 		    page_to_pfn(page) == run_pfn(pinner->runs[pinner->nruns - 1]) +
 		    pinner->npages - run_start(pinner->runs[pinner->nruns - 1]))
@@ -174,7 +179,6 @@ static int pinner_finish(struct prereg_pinner *pinner,
 	segment->npages = pinner->npages;
 	pinner->nruns = 0;
 	pinner->npages = 0;
-	pinner->folio_left = 0;
 	return 0;
 }
 

@@ -53,6 +53,11 @@ static inline unsigned long folio_nr_pages(const struct folio *folio)
 	return folio->npages;
 }
 
+static inline bool folio_test_large(const struct folio *folio)
+{
+	return folio_nr_pages(folio) > 1;
+}
+
 static inline unsigned long folio_page_idx(const struct folio *folio,
 					   struct page *page)
 {
