@@ -7,6 +7,7 @@ A line is   NAME [SECONDS] [OPTION…] COMMAND…   and "#" starts a comment lin
   plain            no TAP: one test, which passes when the exit status is 0
   must-fail=REGEX  one test, which passes when the program ran to its end and exactly tests that
                    match REGEX failed, at least one of them
+  may-crash        what it breaks may be the kernel's: with must-fail, a panic is as good, and no complaint of the kernel's counts
   allow=REGEX      lines of the kernel log that are no splat for this command
 """
 import re
@@ -24,6 +25,7 @@ class Command:
         self.seconds = seconds
         self.kind = next((o for o in ("setup", "plain") if o in options), "tap")
         self.must_fail = options.get("must-fail")
+        self.may_crash = "may-crash" in options
         self.allow = options.get("allow")
         self.command = command
 
@@ -38,7 +40,7 @@ def parse_line(line):
         key, _, value = word.partition("=")
         if word.isdigit() and not options:
             seconds = int(word)
-        elif word in ("setup", "plain"):
+        elif word in ("setup", "plain", "may-crash"):
             options[word] = True
         elif key in ("must-fail", "allow") and value:
             # A blank in a regular expression is written \s here.
