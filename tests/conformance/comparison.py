@@ -32,6 +32,11 @@ def program(target, say):
     return os.path.join(folder, "conformance"), "/bin/conformance"
 
 
+def applies(settings):
+    """Can a target with these settings answer as the table says?"""
+    return settings.get("CONFORMANCE") != "no"
+
+
 def has_upstream(target):
     """Does the target's kernel bring a driver for type 7?"""
     return UPSTREAM in target.words("EXTRA_MODULES")
@@ -58,6 +63,8 @@ def measure(target, totals, only=(), scale=1):
 
     SCALE multiplies the time limits.
     """
+    if not applies(target.set):
+        raise Problem("the table is of windows with pages of 4 KiB, and those of %s are larger." % target.name)
     shutil.rmtree(os.path.join(target.out, "conformance"), ignore_errors=True)
     for driver in ("ours", "upstream") if has_upstream(target) else ("ours",):
         _run(target, driver, totals, only, scale)

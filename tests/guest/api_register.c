@@ -10,7 +10,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "api.h"
@@ -232,17 +231,6 @@ static void register_file(struct api *a, int fd, const char *what)
 	close(fd);
 }
 
-/* What a file system's shared pages are answered: from Linux 6.5 on the kernel refuses them itself. */
-static int file_pages_errno(void)
-{
-	struct utsname name;
-	unsigned int major, minor;
-
-	if (uname(&name) || sscanf(name.release, "%u.%u", &major, &minor) != 2)
-		return 0;
-	return major > 6 || (major == 6 && minor >= 5) ? -EFAULT : -EOPNOTSUPP;
-}
-
 /* ramfs stands for every file system that writes pages back: its pages are not tmpfs's. */
 static void register_file_system(struct api *a)
 {
@@ -262,8 +250,8 @@ static void register_file_system(struct api *a)
 	tap_expect(mmap(range + bytes, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
 		   range + bytes, "mmap");
 	copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	api_unchanged(spapr_register(a->fd, range + bytes, bytes), file_pages_errno(), "a file's pages");
-	api_unchanged(spapr_register(a->fd, range, 2 * bytes), file_pages_errno(),
+	api_unchanged(spapr_register(a->fd, range + bytes, bytes), rig_file_pages_errno(), "a file's pages");
+	api_unchanged(spapr_register(a->fd, range, 2 * bytes), rig_file_pages_errno(),
 		      "a file's pages behind anonymous ones");
 	tap_expect_ret(spapr_register(a->fd, copy, bytes), 0, "a private mapping of it");
 	tap_expect_ret(spapr_unregister(a->fd, copy, bytes), 0, "UNREGISTER");

@@ -25,12 +25,23 @@ enum {
 	MSG_GO,
 };
 
-/* true when the module says that nothing is registered, mapped, pinned or owned. */
+/*
+ * true when the module says that nothing is registered, mapped, pinned or owned. An owner's own struct
+ * goes an SRCU period after all of that.
+ */
 static bool nothing_owned(struct meter_stats *stats)
 {
-	return !meter_stats_read(stats) && !stats->owners && !stats->regions &&
-	       !stats->pinned_pages && !stats->charged_pages && !stats->mappings &&
-	       !stats->mapped_bytes;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(2000) * 1000000;
+
+	while (!meter_stats_read(stats) && !stats->regions && !stats->pinned_pages &&
+	       !stats->charged_pages && !stats->mappings && !stats->mapped_bytes) {
+		if (!stats->owners)
+			return true;
+		if (meter_now_ns() > deadline)
+			return false;
+		meter_sleep_ms(2);
+	}
+	return false;
 }
 
 /* A child of the owner that holds the fds until the judge closes its end of @sock. */

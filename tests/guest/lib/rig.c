@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "meter.h"
 #include "rig.h"
@@ -98,4 +100,14 @@ unsigned int rig_aperture_bits(void)
 	const char *bits = getenv("VFIO_APERTURE_BITS");
 
 	return bits ? atoi(bits) : 0;
+}
+
+int rig_file_pages_errno(void)
+{
+	struct utsname name;
+	unsigned int major, minor;
+
+	if (uname(&name) || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		return 0;
+	return major > 6 || (major == 6 && minor >= 5) ? -EFAULT : -EOPNOTSUPP;
 }

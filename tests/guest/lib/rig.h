@@ -65,6 +65,11 @@ uint64_t rig_window1(int container);
 long long rig_table_pages(int container, unsigned int page_shift, uint64_t bytes);
 /* The same for the default window, once something was mapped in it. */
 long long rig_default_table_pages(int container);
+/*
+ * What REGISTER answers for shared pages of a file system that writes them back: from Linux 6.5 on the
+ * kernel refuses them itself.
+ */
+int rig_file_pages_errno(void);
 /* How many bits of an IOVA the machine's IOMMU translates, as the runner says; 0 where windows are tables. */
 unsigned int rig_aperture_bits(void);
 
