@@ -80,10 +80,11 @@ static int limit_attach(struct limit *limit, void __user *user)
 	ret = iommu_group_claim_dma_owner(limit->group, limit);
 	if (ret)
 		goto put_group;
-	ret = -ENOMEM;
 	limit->domain = prereg_compat_domain_alloc(limit->group);
-	if (!limit->domain)
+	if (IS_ERR(limit->domain)) {
+		ret = PTR_ERR(limit->domain);
 		goto release_owner;
+	}
 	ret = iommu_attach_group(limit->domain, limit->group);
 	if (ret)
 		goto free_domain;
