@@ -24,6 +24,11 @@ def settings(folder, name):
     return values
 
 
+def all_targets():
+    """The names in targets/ that no debug kernel belongs to."""
+    return sorted(name for name in os.listdir(os.path.join(TOP, "targets")) if not name.endswith((".config", "-debug")))
+
+
 class Target:
     """A target's settings, those of its machine (or of another one), and its build directory.
 
