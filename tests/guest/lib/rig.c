@@ -20,9 +20,14 @@ static bool rig_start(struct rig *rig, int ret, const char *bdf)
 	return true;
 }
 
+bool rig_open_type(struct rig *rig, const char *bdf, int type)
+{
+	return rig_start(rig, vfio_dev_open(&rig->dev, bdf, type), bdf);
+}
+
 bool rig_open(struct rig *rig, const char *bdf)
 {
-	return rig_start(rig, vfio_dev_open(&rig->dev, bdf, TYPE7), bdf);
+	return rig_open_type(rig, bdf, TYPE7);
 }
 
 bool rig_join(struct rig *rig, const char *bdf, int container)
@@ -36,15 +41,25 @@ void rig_close(struct rig *rig)
 	vfio_dev_close(&rig->dev);
 }
 
-char *rig_own(struct rig *rig, size_t bytes, enum mem_kind kind, uint64_t iova)
+static char *rig_hold(struct rig *rig, int type, size_t bytes, enum mem_kind kind, uint64_t iova)
 {
 	char *p = mem_alloc(bytes, kind);
 
 	if (!tap_expect(p, "memory: %s", strerror(errno)) ||
-	    !tap_expect_ret(vfio_hold(rig->container, TYPE7, p, bytes, iova), 0,
-			    "REGISTER and MAP %zu KiB", bytes >> 10))
+	    !tap_expect_ret(vfio_hold(rig->container, type, p, bytes, iova), 0,
+			    "take %zu KiB for DMA", bytes >> 10))
 		return NULL;
 	return p;
+}
+
+char *rig_own(struct rig *rig, size_t bytes, enum mem_kind kind, uint64_t iova)
+{
+	return rig_hold(rig, TYPE7, bytes, kind, iova);
+}
+
+char *rig_map(struct rig *rig, size_t bytes, enum mem_kind kind, uint64_t iova)
+{
+	return rig_hold(rig, VFIO_TYPE1v2_IOMMU, bytes, kind, iova);
 }
 
 bool rig_expect_reach(struct rig *rig, uint64_t iova, void *va, const char *what)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * An edu device in a type 7 container, with assertions (tap.h) about what it
+ * An edu device in a container, with assertions (tap.h) about what it
  * reaches. What a suite needs again and again.
  */
 #ifndef GUEST_RIG_H
@@ -36,14 +36,17 @@ struct rig {
 	int container;
 };
 
-/* Opens the device, a container of its own and the engine; asserts that it works. */
+/* Opens the device, a container of its own (of type 7, or @type) and the engine; asserts that it works. */
 bool rig_open(struct rig *rig, const char *bdf);
+bool rig_open_type(struct rig *rig, const char *bdf, int type);
 /* The same in @container, which belongs to another rig. */
 bool rig_join(struct rig *rig, const char *bdf, int container);
 void rig_close(struct rig *rig);
 
 /* Memory that is registered, and mapped at @iova; NULL after a failed assertion. */
 char *rig_own(struct rig *rig, size_t bytes, enum mem_kind kind, uint64_t iova);
+/* The same for a container of type 1 or 3, where MAP is all it takes. */
+char *rig_map(struct rig *rig, size_t bytes, enum mem_kind kind, uint64_t iova);
 
 /* Asserts edu_reaches() for 64 bytes, edu_faults(). @what names the place. */
 bool rig_expect_reach(struct rig *rig, uint64_t iova, void *va, const char *what);
