@@ -60,7 +60,7 @@ static void prereg_slot_return(struct prereg_container *container)
 	mutex_unlock(&prereg_slots_lock);
 }
 
-unsigned long prereg_container_create(void)
+unsigned long prereg_container_create(struct prereg_type1 *type1)
 {
 	struct prereg_container *container = prereg_slot_take();
 
@@ -71,6 +71,8 @@ unsigned long prereg_container_create(void)
 	mutex_lock(&container->lock);
 	container->registrations = RB_ROOT;
 	container->mappings = RB_ROOT;
+	container->type1 = type1;
+	container->claim.container = container;
 	mutex_unlock(&container->lock);
 	prereg_stat_add(PREREG_STAT_CONTAINERS, 1);
 	return container->id;
@@ -87,8 +89,11 @@ void prereg_container_destroy(unsigned long id)
 {
 	struct prereg_container *container = prereg_container_lock_held(id);
 
-	if (container->owner)
-		prereg_container_disown(container);
+	if (container->type1)
+		prereg_type1_free(container);
+	else if (container->claim.owner)
+		prereg_container_disown(container, container->claim.owner);
+	container->type1 = NULL;
 	container->id += PREREG_SLOTS;
 	WARN_ON(container->hw);
 	mutex_unlock(&container->lock);
@@ -130,6 +135,11 @@ struct prereg_container *prereg_container_lock_held(unsigned long id)
 	return container;
 }
 
+bool prereg_container_is_type1(unsigned long id)
+{
+	return READ_ONCE(prereg_container_slot(id)->type1);
+}
+
 bool prereg_container_is_foreign(unsigned long id)
 {
 	const struct prereg_container *container = prereg_container_slot(id);
@@ -166,17 +176,10 @@ bool prereg_container_claim(struct prereg_container *container,
 {
 	lockdep_assert_held(&container->lock);
 
-	if (container->owner)
+	if (container->claim.owner)
 		return false;
-
-	/*
-	 * current->mm is the owner's mm and has users, so its release() has not
-	 * run: it will see the container on this list.
-	 */
-	mutex_lock(&owner->lock);
-	list_add(&container->owner_entry, &owner->containers);
-	mutex_unlock(&owner->lock);
-	container->owner = owner;
+	container->claim.owner = owner;
+	prereg_claim_enter(&container->claim);
 	WRITE_ONCE(container->owner_mm, owner->mm);
 	return true;
 }
@@ -203,20 +206,9 @@ prereg_registration_first(struct prereg_container *container,
 	return container_of(range, struct prereg_registration, range);
 }
 
-/*
- * Called by the owner's release(), by VFIO's release of the container, and by
- * nobody else; container->lock makes the two one after the other. The owner's
- * own calls cannot run at the same time: they wait for the lock and then see a
- * container that is gone (close by a sibling), or do not exist (release).
- *
- * The container leaves owner->containers last, see prereg_owner_release().
- */
-void prereg_container_disown(struct prereg_container *container)
+static void spapr_v2_disown(struct prereg_container *container)
 {
-	struct prereg_owner *owner = container->owner;
 	struct prereg_registration *registration;
-
-	lockdep_assert_held(&container->lock);
 
 	/* Without a hw that is done already. */
 	if (container->hw) {
@@ -230,15 +222,42 @@ void prereg_container_disown(struct prereg_container *container)
 				    &container->registrations);
 		prereg_registration_free(registration);
 	}
-	prereg_owner_pay(owner);
 
-	mutex_lock(&owner->lock);
-	list_del(&container->owner_entry);
-	mutex_unlock(&owner->lock);
-	container->owner = NULL;
 	WRITE_ONCE(container->owner_mm, NULL);
 	WRITE_ONCE(container->may_map, false);
-	prereg_owner_put(owner);
+	prereg_claim_leave(&container->claim);
+	container->claim.owner = NULL;
+}
+
+/*
+ * Called by the owner's release(), by VFIO's release of the container, and by
+ * nobody else; container->lock makes the two one after the other. The owner's
+ * own calls cannot run at the same time: they wait for the lock and then see a
+ * container that is gone (close by a sibling), or do not exist (release).
+ */
+void prereg_container_disown(struct prereg_container *container,
+			     struct prereg_owner *owner)
+{
+	lockdep_assert_held(&container->lock);
+
+	if (container->type1)
+		prereg_type1_disown(container, owner);
+	else if (container->claim.owner == owner)
+		spapr_v2_disown(container);
+}
+
+void prereg_container_hw_came(struct prereg_container *container)
+{
+	if (!container->type1)
+		prereg_windows_init(container);
+}
+
+void prereg_container_hw_goes(struct prereg_container *container)
+{
+	if (container->type1)
+		prereg_type1_hw_goes(container);
+	else
+		prereg_windows_close(container);
 }
 
 /* May [vaddr, last] be registered in this container? */
@@ -307,6 +326,7 @@ int prereg_container_register(unsigned long id, unsigned long vaddr,
 	registration->range.first = vaddr;
 	registration->range.last = last;
 	registration->region = region;
+	registration->owner = owner;
 	prereg_range_insert(&registration->range, &container->registrations);
 	prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES, sizeof(*registration));
 	claimed = prereg_container_claim(container, owner);
@@ -339,7 +359,7 @@ int prereg_container_unregister(unsigned long id, unsigned long vaddr,
 	if (IS_ERR(container))
 		return PTR_ERR(container);
 
-	owner = container->owner;
+	owner = container->claim.owner;
 	registration = prereg_registration_first(container, vaddr, last);
 	if (!owner)
 		ret = -EPERM;

@@ -33,7 +33,7 @@ int prereg_hw_attach(struct prereg_container *container,
 		container->hw->ops->free(container->hw);
 		container->hw = NULL;
 	} else {
-		prereg_windows_init(container);
+		prereg_container_hw_came(container);
 	}
 	return ret;
 }

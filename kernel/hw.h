@@ -90,6 +90,15 @@ struct prereg_hw_ops {
 	 */
 	unsigned long (*block_sizes)(const struct prereg_hw *hw);
 
+	/* For type1: sizes of pages that can be mapped, a bitmap. */
+	unsigned long (*pgsizes)(const struct prereg_hw *hw);
+
+	/*
+	 * For type1: the lowest range of IOVAs that can be mapped, from *first on. Return:
+	 * false: there is none.
+	 */
+	bool (*usable_range)(const struct prereg_hw *hw, u64 *first, u64 *last);
+
 	/*
 	 * Pages of memory that the tables of a window take, to be charged; 0: they
 	 * are not counted, or there can be no such tables. NULL: never counted.
@@ -109,7 +118,7 @@ struct prereg_hw_ops {
 	void (*window_close)(struct prereg_hw *hw, unsigned int slot);
 
 	/*
-	 * Can part of a region be mapped there?
+	 * Can part of a region be mapped there? For spapr_v2.
 	 * Return: 0; -ENXIO reserved IOVA or behind an aperture; -EINVAL memory in
 	 * pieces smaller than the window's pages.
 	 */
@@ -154,6 +163,12 @@ struct prereg_hw *prereg_hw_tce_create(struct iommu_group *group);
 
 /* The answer to CHECK_EXTENSION for what only this platform has; else 0. */
 long prereg_hw_check_extension(unsigned long extension);
+
+/* Can containers of types 1 and 3 have an IOMMU of this platform? */
+static inline bool prereg_hw_serves_type1(void)
+{
+	return false;
+}
 #else
 static inline struct prereg_hw *prereg_hw_tce_create(struct iommu_group *group)
 {
@@ -163,6 +178,11 @@ static inline struct prereg_hw *prereg_hw_tce_create(struct iommu_group *group)
 static inline long prereg_hw_check_extension(unsigned long extension)
 {
 	return 0;
+}
+
+static inline bool prereg_hw_serves_type1(void)
+{
+	return true;
 }
 #endif
 

@@ -165,6 +165,62 @@ static bool resv_is_hole(const struct iommu_resv_region *resv)
 	return resv->type != IOMMU_RESV_DIRECT_RELAXABLE && resv->length;
 }
 
+/* Pages of at least the kernel's size that every IOMMU can map. */
+static unsigned long hw_domain_pgsizes(const struct prereg_hw *hw)
+{
+	const struct prereg_domain *d;
+	unsigned long sizes = ULONG_MAX;
+
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
+		sizes &= d->domain->pgsize_bitmap;
+	return sizes & ~PAGE_MASK ? (sizes & PAGE_MASK) | PAGE_SIZE : sizes;
+}
+
+/* Move *first behind whatever excludes it, and *last before what follows. */
+static bool domain_usable_range(const struct prereg_domain *d, u64 *first,
+				u64 *last)
+{
+	const struct iommu_domain_geometry *geometry = &d->domain->geometry;
+	const struct iommu_resv_region *resv;
+	const struct prereg_group *g;
+	u64 start, end;
+
+	*first = max_t(u64, *first, geometry->aperture_start);
+	*last = min_t(u64, *last, geometry->aperture_end);
+	list_for_each_entry(g, &d->groups, entry) {
+		list_for_each_entry(resv, &g->resv_regions, list) {
+			start = resv->start;
+			end = start + resv->length - 1;
+			if (!resv_is_hole(resv) || end < *first)
+				continue;
+			if (start > *first)
+				*last = min(*last, start - 1);
+			else if (end == U64_MAX)
+				return false;
+			else
+				*first = end + 1;
+		}
+	}
+	return *first <= *last;
+}
+
+static bool hw_domain_usable_range(const struct prereg_hw *hw, u64 *first,
+				   u64 *last)
+{
+	const struct prereg_domain *d;
+	u64 start;
+
+	/* What moves the start may move it into what was looked at before. */
+	do {
+		start = *first;
+		*last = U64_MAX;
+		list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
+			if (!domain_usable_range(d, first, last))
+				return false;
+	} while (*first != start);
+	return true;
+}
+
 static int hw_domain_check(const struct prereg_hw *hw,
 			   const struct prereg_window *window, u64 iova,
 			   const struct prereg_region *region, u64 offset,
@@ -550,7 +606,6 @@ static int hw_share_domain(struct prereg_hw_domain *hw, struct prereg_group *g,
 static int hw_replay(struct prereg_container *container,
 		     struct prereg_domain *new)
 {
-	const struct prereg_owner *owner = container->owner;
 	struct prereg_mapping *mapping = NULL;
 	int ret;
 
@@ -558,7 +613,7 @@ static int hw_replay(struct prereg_container *container,
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		/* Its release() waits for our lock, to remove all this. */
-		if (!atomic_read(&owner->mm->mm_users))
+		if (!atomic_read(&mapping->registration->owner->mm->mm_users))
 			return -EAGAIN;
 		ret = domain_map(to_hw_domain(container->hw), new, mapping->range.first,
 				 mapping->registration->region,
@@ -668,7 +723,7 @@ static bool hw_domain_detach(struct prereg_container *container,
 		return true;
 
 	if (list_is_singular(&hw->domains) && list_is_singular(&d->groups))
-		prereg_windows_close(container);
+		prereg_container_hw_goes(container);
 	iommu_detach_group(d->domain, group);
 	list_del(&g->entry);
 	group_free(g);
@@ -687,6 +742,8 @@ static const struct prereg_hw_ops hw_domain_ops = {
 	.coherent	= hw_domain_coherent,
 	.get_info	= hw_domain_get_info,
 	.block_sizes	= hw_domain_block_sizes,
+	.pgsizes	= hw_domain_pgsizes,
+	.usable_range	= hw_domain_usable_range,
 	.check		= hw_domain_check,
 	.map		= hw_domain_map,
 	.unmap		= hw_domain_unmap,

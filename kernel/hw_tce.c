@@ -510,7 +510,7 @@ static bool hw_tce_detach(struct prereg_container *container,
 		return true;
 
 	if (list_is_singular(&tce->groups))
-		prereg_windows_close(container);
+		prereg_container_hw_goes(container);
 	for (i = 0; i < PREREG_WINDOWS_MAX; i++) {
 		/* Its cached entries would be out of reach for a flush. */
 		if (tce->tables[i] && !tce_unset_window(g->table_group, i,

@@ -7,6 +7,7 @@
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include <linux/vfio.h>
 
 #include "compat/vfio_driver.h"
@@ -15,14 +16,39 @@
 /* Calls under way, summed over CPUs; see prereg_exit(). */
 static DEFINE_PER_CPU(long, prereg_calls);
 
+static bool prereg_serve_type1 = true;
+module_param_named(type1, prereg_serve_type1, bool, 0644);
+MODULE_PARM_DESC(type1,
+		 "Serve new containers of types 1 and 3 too. With N they are for vfio_iommu_type1, which can be loaded beside this; else whichever was loaded last serves them. Default Y");
+
+static bool prereg_serves_type1(void)
+{
+	return prereg_hw_serves_type1() && READ_ONCE(prereg_serve_type1);
+}
+
 /* What VFIO knows of a container is its id, see container.c. */
 static void *prereg_vfio_open(unsigned long type)
 {
+	struct prereg_type1 *type1 = NULL;
 	unsigned long id;
 
-	if (type != VFIO_SPAPR_TCE_v2_IOMMU)
+	switch (type) {
+	case VFIO_SPAPR_TCE_v2_IOMMU:
+		break;
+	case VFIO_TYPE1_IOMMU:
+	case VFIO_TYPE1v2_IOMMU:
+		if (!prereg_serves_type1())
+			return ERR_PTR(-EINVAL);
+		type1 = prereg_type1_alloc(type == VFIO_TYPE1v2_IOMMU);
+		if (!type1)
+			return ERR_PTR(-ENOMEM);
+		break;
+	default:
 		return ERR_PTR(-EINVAL);
-	id = prereg_container_create();
+	}
+	id = prereg_container_create(type1);
+	if (!id)
+		kfree(type1);
 	return id ? (void *)id : ERR_PTR(-ENOMEM);
 }
 
@@ -31,43 +57,58 @@ static void prereg_vfio_release(void *iommu_data)
 	prereg_container_destroy((unsigned long)iommu_data);
 }
 
-static long prereg_vfio_check_extension(void *iommu_data, unsigned long arg)
+/* Before SET_IOMMU VFIO asks every backend: what could a container be? */
+static long prereg_vfio_check_offer(unsigned long extension)
 {
-	struct prereg_container *container;
 	long ret;
 
-	switch (arg) {
-	case VFIO_SPAPR_TCE_v2_IOMMU:
+	if (extension == VFIO_SPAPR_TCE_v2_IOMMU)
 		return 1;
-	case VFIO_DMA_CC_IOMMU:
-		/* Before SET_IOMMU VFIO asks every backend. */
-		if (!iommu_data)
-			return 0;
-		/* KVM asks through the group, whoever owns the container. */
-		container = prereg_container_lock_held((unsigned long)iommu_data);
-		ret = container->hw &&
-		      container->hw->ops->coherent(container->hw);
-		prereg_container_unlock(container);
-		return ret;
-	default:
-		return prereg_hw_check_extension(arg);
-	}
+	ret = prereg_hw_check_extension(extension);
+	if (!ret && prereg_serves_type1())
+		ret = prereg_type1_check_extension(extension);
+	return ret;
+}
+
+/* VFIO holds the container. */
+static long prereg_vfio_check_extension(unsigned long id,
+					unsigned long extension)
+{
+	struct prereg_container *container = prereg_container_lock_held(id);
+	const struct prereg_hw *hw = container->hw;
+	long ret;
+
+	/* KVM asks through the group, whoever owns the container. */
+	if (extension == VFIO_DMA_CC_IOMMU)
+		ret = hw ? hw->ops->coherent(hw) : !!container->type1;
+	else if (container->type1)
+		ret = prereg_type1_check_extension(extension);
+	else if (extension == VFIO_SPAPR_TCE_v2_IOMMU)
+		ret = 1;
+	else
+		ret = prereg_hw_check_extension(extension);
+	prereg_container_unlock(container);
+	return ret;
 }
 
 static long prereg_vfio_ioctl(void *iommu_data, unsigned int cmd,
 			      unsigned long arg)
 {
+	unsigned long id = (unsigned long)iommu_data;
 	long ret;
 
-	/* VFIO holds the container for this one. */
 	if (cmd == VFIO_CHECK_EXTENSION)
-		return prereg_vfio_check_extension(iommu_data, arg);
+		return id ? prereg_vfio_check_extension(id, arg) :
+			    prereg_vfio_check_offer(arg);
 
-	/* NULL where VFIO took the data away between its two reads. */
-	if (!iommu_data)
+	/* 0 where VFIO took the data away between its two reads. */
+	if (!id)
 		return -ENODEV;
 	this_cpu_inc(prereg_calls);
-	ret = prereg_spapr_v2_ioctl((unsigned long)iommu_data, cmd, arg);
+	if (prereg_container_is_type1(id))
+		ret = prereg_type1_ioctl(id, cmd, arg);
+	else
+		ret = prereg_spapr_v2_ioctl(id, cmd, arg);
 	this_cpu_dec(prereg_calls);
 	return ret;
 }
@@ -123,9 +164,15 @@ static int __init prereg_init(void)
 	ret = prereg_mapping_init();
 	if (ret)
 		return ret;
-	ret = prereg_owners_init();
+	ret = prereg_dma_init();
 	if (ret)
 		goto exit_mapping;
+	ret = prereg_kept_init();
+	if (ret)
+		goto exit_dma;
+	ret = prereg_owners_init();
+	if (ret)
+		goto exit_kept;
 	prereg_stats_init();
 	ret = vfio_register_iommu_driver(&prereg_vfio_ops);
 	if (ret)
@@ -135,6 +182,10 @@ static int __init prereg_init(void)
 exit_stats:
 	prereg_stats_exit();
 	prereg_owners_exit();
+exit_kept:
+	prereg_kept_exit();
+exit_dma:
+	prereg_dma_exit();
 exit_mapping:
 	prereg_mapping_exit();
 	return ret;
@@ -175,6 +226,8 @@ static void __exit prereg_exit(void)
 	synchronize_rcu_tasks();
 	prereg_stats_exit();
 	prereg_containers_free();
+	prereg_kept_exit();
+	prereg_dma_exit();
 	prereg_mapping_exit();
 }
 

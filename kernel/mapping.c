@@ -78,8 +78,8 @@ static u64 mapping_cost(u64 bytes)
 	return 1 + bytes / SZ_2M;
 }
 
-static struct prereg_mapping *
-mapping_first(struct prereg_container *container, u64 first, u64 last)
+struct prereg_mapping *
+prereg_mapping_first(struct prereg_container *container, u64 first, u64 last)
 {
 	struct prereg_range *range =
 		prereg_range_find(&container->mappings, first, last);
@@ -133,14 +133,17 @@ static int mapping_enter(struct prereg_container *container,
 			     last - first + 1, mapping->prot, interruptible);
 }
 
-/* Remove the entries of [first, last]; every page of it is mapped. */
-static void mapping_leave(struct prereg_container *container, u64 first,
+/*
+ * Remove the entries of [first, last]; every page of it is mapped. Return: whether they
+ * are gone. Which ones stayed is not known: all that may be meant is kept.
+ */
+static bool mapping_leave(struct prereg_container *container, u64 first,
 			  u64 last)
 {
 	if (prereg_hw_unmap(container->hw, first, last - first + 1))
-		return;
-	/* Which ones stayed is not known: keep all that may be meant. */
+		return true;
 	prereg_container_stick(container);
+	return false;
 }
 
 static void mapping_lost(u64 first, u64 last)
@@ -156,7 +159,7 @@ prereg_mapping_next(struct prereg_container *container,
 	struct prereg_range *range;
 
 	if (!mapping)
-		return mapping_first(container, 0, U64_MAX);
+		return prereg_mapping_first(container, 0, U64_MAX);
 	range = prereg_range_next(&mapping->range);
 	return range ? container_of(range, struct prereg_mapping, range) : NULL;
 }
@@ -164,7 +167,7 @@ prereg_mapping_next(struct prereg_container *container,
 bool prereg_iova_mapped(struct prereg_container *container, u64 first,
 			u64 last)
 {
-	return mapping_first(container, first, last);
+	return prereg_mapping_first(container, first, last);
 }
 
 /*
@@ -230,7 +233,7 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	u64 start, first, last, end;
 	int ret = 0;
 
-	mapping = cut ? mapping_first(container, cut, cut) : NULL;
+	mapping = cut ? prereg_mapping_first(container, cut, cut) : NULL;
 	if (!mapping || mapping->range.first == cut)
 		return 0;
 
@@ -277,21 +280,35 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	return -ENOMEM;
 }
 
+/* What they map may still be reached by a device. */
+static void mappings_stick(const struct rb_root *mappings)
+{
+	struct prereg_range *range;
+
+	for (range = prereg_range_find(mappings, 0, U64_MAX); range;
+	     range = prereg_range_next(range))
+		container_of(range, struct prereg_mapping,
+			     range)->registration->region->stuck = true;
+}
+
 /*
  * Take all mappings of [first, last] out of the tree and the hardware, then
- * flush. They go to @old, or are freed where that is NULL. container->lock
- * keeps anybody from acting on it before the flush.
+ * flush; of one owner's memory, or of all. They go to @old, or are freed where
+ * that is NULL. container->lock keeps anybody from acting on it before the flush.
  */
 static void mapping_revoke(struct prereg_container *container, u64 first,
-			   u64 last, struct rb_root *old)
+			   u64 last, const struct prereg_owner *owner,
+			   struct rb_root *old)
 {
 	struct prereg_mapping *mapping, *next;
 	u64 range_first = 0, range_last = 0;
-	bool any = false;
+	bool any = false, gone = true;
 
-	for (mapping = mapping_first(container, first, last);
+	for (mapping = prereg_mapping_first(container, first, last);
 	     mapping && mapping->range.first <= last; mapping = next) {
 		next = prereg_mapping_next(container, mapping);
+		if (owner && mapping->registration->owner != owner)
+			continue;
 		mapping_remove(container, mapping);
 
 		/* Neighbours leave the hardware in one call. */
@@ -300,11 +317,12 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 			range_last = mapping->range.last;
 		} else {
 			if (any)
-				mapping_leave(container, range_first,
-					      range_last);
+				gone &= mapping_leave(container, range_first,
+						      range_last);
 			range_first = mapping->range.first;
 			range_last = mapping->range.last;
-			any = true;
+			/* Without an IOMMU there is nothing to leave. */
+			any = container->hw;
 		}
 
 		if (old)
@@ -315,15 +333,25 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 	}
 	if (!any)
 		return;
-	mapping_leave(container, range_first, range_last);
+	gone &= mapping_leave(container, range_first, range_last);
 	prereg_hw_flush(container->hw);
+	if (unlikely(!gone) && old)
+		mappings_stick(old);
+}
+
+void prereg_mapping_take(struct prereg_container *container, u64 first,
+			 u64 last, const struct prereg_owner *owner,
+			 struct rb_root *taken)
+{
+	lockdep_assert_held(&container->lock);
+	mapping_revoke(container, first, last, owner, taken);
 }
 
 void prereg_iova_revoke(struct prereg_container *container, u64 first,
 			u64 last)
 {
 	lockdep_assert_held(&container->lock);
-	mapping_revoke(container, first, last, NULL);
+	mapping_revoke(container, first, last, NULL, NULL);
 }
 
 /* Make [first, last] begin and end at mapping boundaries; as mapping_cut(). */
@@ -331,7 +359,7 @@ static int mapping_cut_out(struct prereg_container *container, u64 first,
 			   u64 last)
 {
 	const struct prereg_mapping *mapping =
-		mapping_first(container, first, last);
+		prereg_mapping_first(container, first, last);
 	int ret;
 
 	/* Nothing there, or just what one MAP made: the usual cases. */
@@ -356,14 +384,13 @@ int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes)
 	return ret;
 }
 
-/* The next mapping that mapping_revoke() took away, out of its tree. */
-static struct prereg_mapping *mapping_pop(struct rb_root *old)
+struct prereg_mapping *prereg_mapping_pop(struct rb_root *taken)
 {
-	struct prereg_range *range = prereg_range_find(old, 0, U64_MAX);
+	struct prereg_range *range = prereg_range_find(taken, 0, U64_MAX);
 
 	if (!range)
 		return NULL;
-	prereg_range_remove(range, old);
+	prereg_range_remove(range, taken);
 	return container_of(range, struct prereg_mapping, range);
 }
 
@@ -372,7 +399,7 @@ static void mapping_restore(struct prereg_container *container,
 {
 	struct prereg_mapping *mapping;
 
-	while ((mapping = mapping_pop(old))) {
+	while ((mapping = prereg_mapping_pop(old))) {
 		if (mapping_enter(container, mapping, mapping->range.first,
 				  mapping->range.last, false)) {
 			mapping_lost(mapping->range.first, mapping->range.last);
@@ -381,6 +408,36 @@ static void mapping_restore(struct prereg_container *container,
 			WARN_ON(!mapping_insert(container, mapping));
 		}
 	}
+}
+
+u64 prereg_mappings_left(const struct prereg_container *container)
+{
+	u64 max = READ_ONCE(mappings_max);
+
+	return max > container->cost ? max - container->cost : 0;
+}
+
+int prereg_mapping_add(struct prereg_container *container,
+		       struct prereg_mapping *mapping)
+{
+	u64 bytes = mapping_bytes(mapping);
+	int ret;
+
+	lockdep_assert_held(&container->lock);
+
+	if (mapping_cost(bytes) > prereg_mappings_left(container))
+		return -ENOSPC;
+	if (!mapping_insert(container, mapping))
+		return -EEXIST;
+	if (!container->hw)
+		return 0;
+	if (mapping->prot & IOMMU_WRITE)
+		WRITE_ONCE(mapping->registration->region->written, true);
+	ret = mapping_enter(container, mapping, mapping->range.first,
+			    mapping->range.last, true);
+	if (ret)
+		mapping_remove(container, mapping);
+	return ret;
 }
 
 long prereg_iova_map(struct prereg_container *container,
@@ -404,7 +461,7 @@ long prereg_iova_map(struct prereg_container *container,
 					bytes);
 	if (ret)
 		return ret;
-	if (container->cost + mapping_cost(bytes) > READ_ONCE(mappings_max))
+	if (mapping_cost(bytes) > prereg_mappings_left(container))
 		return -ENOSPC;
 	if (unlikely(!window->open)) {
 		ret = prereg_window_open(container, window, 0);
@@ -425,7 +482,7 @@ long prereg_iova_map(struct prereg_container *container,
 		ret = mapping_cut_out(container, iova, last);
 		if (ret)
 			goto free_mapping;
-		mapping_revoke(container, iova, last, &old);
+		mapping_revoke(container, iova, last, NULL, &old);
 		WARN_ON(!mapping_insert(container, mapping));
 	}
 
@@ -434,7 +491,7 @@ long prereg_iova_map(struct prereg_container *container,
 	ret = mapping_enter(container, mapping, iova, last, true);
 	if (ret)
 		goto restore;
-	while ((replaced = mapping_pop(&old)))
+	while ((replaced = prereg_mapping_pop(&old)))
 		kmem_cache_free(prereg_mapping_cache, replaced);
 	return 0;
 

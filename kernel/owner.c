@@ -67,13 +67,15 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 static struct prereg_container *
 prereg_owner_first_container(struct prereg_owner *owner)
 {
-	struct prereg_container *container;
+	struct prereg_container *container = NULL;
+	struct prereg_claim *claim;
 
-	mutex_lock(&owner->lock);
-	container = list_first_entry_or_null(&owner->containers,
-					     struct prereg_container,
-					     owner_entry);
-	mutex_unlock(&owner->lock);
+	spin_lock(&owner->lock);
+	claim = list_first_entry_or_null(&owner->claims, struct prereg_claim,
+					 owner_entry);
+	if (claim)
+		container = claim->container;
+	spin_unlock(&owner->lock);
 	/* Whether it is still ours is seen under its lock; it is never freed. */
 	return container;
 }
@@ -83,16 +85,21 @@ prereg_owner_first_container(struct prereg_owner *owner)
  * flushed, then every page is put, before this returns.
  *
  * Who may run at this moment:
- *  - a call of the owner's (REGISTER, MAP, ...): no. It would hold mm_users.
+ *  - a call of the owner's (REGISTER, MAP, ...), or of somebody who took mm_users:
+ *    no. It would hold mm_users.
  *  - a call of another process: it fails with EPERM under container->lock, or
- *    it became the next owner after us. It never sees half of this.
+ *    it became the next owner after us (spapr_v2); it maps memory of its own or
+ *    unmaps some of ours (type1). It never sees half of this.
  *  - detach, the last close, VFIO's release by another process: tear-down under
  *    container->lock. Whoever comes first does the work, the other one waits
- *    for that lock and finds nothing left. A container leaves
- *    owner->containers only after its registrations were put, so an empty
- *    list means that nothing of this mm is pinned.
+ *    for that lock and finds nothing left. A claim leaves owner->claims only
+ *    after everything was put, so an empty list means that nothing of this mm
+ *    is pinned but what is kept.
  *  - attach by another process: replays mappings under container->lock, before
  *    us (then we unmap them from the new domain too) or after us (none left).
+ *  - an invalidation by another process (a hole punched into a shared file) or the
+ *    shrinker, which took something kept: exit_mmap() waits for the former in
+ *    mmu_notifier_release(), and both are counted in owner->dropping.
  *  - our own last prereg_owner_put(), from disown below or from another process:
  *    the struct is freed after an SRCU period, which cannot end before the
  *    SRCU section that calls us.
@@ -109,11 +116,12 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 
 	while ((container = prereg_owner_first_container(owner))) {
 		mutex_lock(&container->lock);
-		if (container->owner == owner)
-			prereg_container_disown(container);
+		prereg_container_disown(container, owner);
 		mutex_unlock(&container->lock);
 	}
 
+	/* Nothing is kept of an mm without claims; but is all of it unpinned? */
+	wait_event(owner->pinned, !READ_ONCE(owner->dropping));
 	/* What a tear-down by another process left to the work item. */
 	prereg_owner_settle(owner);
 	WARN_ON(!RB_EMPTY_ROOT(&owner->regions));
@@ -131,9 +139,10 @@ static struct mmu_notifier *prereg_owner_alloc(struct mm_struct *mm)
 	kref_init(&owner->ref);
 	mmgrab(mm);
 	owner->mm = mm;
-	mutex_init(&owner->lock);
+	spin_lock_init(&owner->lock);
 	owner->regions = RB_ROOT;
-	INIT_LIST_HEAD(&owner->containers);
+	INIT_LIST_HEAD(&owner->claims);
+	INIT_LIST_HEAD(&owner->kept);
 	init_waitqueue_head(&owner->pinned);
 	INIT_WORK(&owner->settle, prereg_owner_settle_work);
 	atomic_long_inc(&prereg_owners_alive);
@@ -148,8 +157,79 @@ static void prereg_owner_free(struct mmu_notifier *notifier)
 				       notifier));
 }
 
+/* Does it change what is at the addresses, or what may be done with it? */
+static bool invalidates(const struct mmu_notifier_range *range)
+{
+	const struct vm_area_struct *vma;
+
+	switch (range->event) {
+	case MMU_NOTIFY_PROTECTION_PAGE:
+	case MMU_NOTIFY_SOFT_DIRTY:
+		return false;
+	case MMU_NOTIFY_PROTECTION_VMA:
+		/*
+		 * mprotect(), or NUMA balancing looking who uses the pages; either
+		 * holds mmap_lock and is about one vma, whose flags are new already.
+		 */
+		vma = find_vma(range->mm, range->start);
+		return !vma || !(vma->vm_flags & VM_WRITE);
+	default:
+		return true;
+	}
+}
+
+/*
+ * Called before page table entries go, with any of mmap_lock, rmap locks and page locks
+ * held. Pinned pages stay pinned as long as something maps them; but nobody may
+ * share them from now on.
+ *
+ * What is being pinned at this moment: regions are entered in owner->regions before
+ * they are pinned, so those are seen here; those entered between our start and our end
+ * see us in owner->invalidations (see region_list()).
+ */
+static int prereg_owner_invalidate_start(struct mmu_notifier *notifier,
+					 const struct mmu_notifier_range *range)
+{
+	struct prereg_owner *owner =
+		container_of(notifier, struct prereg_owner, notifier);
+	unsigned long last = range->end - 1;
+	bool by_owner;
+
+	spin_lock(&owner->lock);
+	if (!owner->invalidations++) {
+		owner->invalid_first = range->start;
+		owner->invalid_last = last;
+	} else {
+		owner->invalid_first = min(owner->invalid_first, range->start);
+		owner->invalid_last = max(owner->invalid_last, last);
+	}
+	spin_unlock(&owner->lock);
+
+	if (!invalidates(range))
+		return 0;
+	/* Reclaim and compaction in the owner's own context are not its doing. */
+	by_owner = current->mm == range->mm && !(current->flags & PF_MEMALLOC) &&
+		   range->event <= MMU_NOTIFY_CLEAR;
+	prereg_regions_invalidate(owner, range->start, last, by_owner,
+				  mmu_notifier_range_blockable(range));
+	return 0;
+}
+
+static void prereg_owner_invalidate_end(struct mmu_notifier *notifier,
+					const struct mmu_notifier_range *range)
+{
+	struct prereg_owner *owner =
+		container_of(notifier, struct prereg_owner, notifier);
+
+	spin_lock(&owner->lock);
+	owner->invalidations--;
+	spin_unlock(&owner->lock);
+}
+
 static const struct mmu_notifier_ops prereg_owner_ops = {
 	.release	= prereg_owner_release,
+	.invalidate_range_start	= prereg_owner_invalidate_start,
+	.invalidate_range_end	= prereg_owner_invalidate_end,
 	.alloc_notifier	= prereg_owner_alloc,
 	.free_notifier	= prereg_owner_free,
 };
@@ -174,6 +254,36 @@ struct prereg_owner *prereg_owner_get_current(void)
 void prereg_owner_put(struct prereg_owner *owner)
 {
 	mmu_notifier_put(&owner->notifier);
+}
+
+void prereg_claim_enter(struct prereg_claim *claim)
+{
+	struct prereg_owner *owner = claim->owner;
+
+	lockdep_assert_held(&claim->container->lock);
+
+	spin_lock(&owner->lock);
+	list_add(&claim->owner_entry, &owner->claims);
+	spin_unlock(&owner->lock);
+}
+
+void prereg_claim_leave(struct prereg_claim *claim)
+{
+	struct prereg_owner *owner = claim->owner;
+	LIST_HEAD(dropped);
+
+	lockdep_assert_held(&claim->container->lock);
+
+	prereg_owner_hold(owner);
+	spin_lock(&owner->lock);
+	list_del(&claim->owner_entry);
+	if (list_empty(&owner->claims))
+		prereg_kept_drop_all(owner, &dropped);
+	spin_unlock(&owner->lock);
+	prereg_kept_free(&dropped);
+	prereg_owner_pay(owner);
+	prereg_owner_put(owner);
+	prereg_owner_drop(owner);
 }
 
 void prereg_owner_hold(struct prereg_owner *owner)
@@ -210,7 +320,7 @@ void prereg_owner_drop(struct prereg_owner *owner)
 	kref_put(&owner->ref, prereg_owner_destroy);
 }
 
-int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
+static int owner_charge(struct prereg_owner *owner, unsigned long npages)
 {
 	int ret;
 
@@ -220,6 +330,15 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
 	ret = __account_locked_vm(owner->mm, npages, true, current,
 				  capable(CAP_IPC_LOCK));
 	mmap_write_unlock(owner->mm);
+	return ret;
+}
+
+int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
+{
+	int ret = owner_charge(owner, npages);
+
+	if (ret == -ENOMEM && prereg_kept_trim(owner))
+		ret = owner_charge(owner, npages);
 	if (!ret)
 		prereg_stat_add(PREREG_STAT_CHARGED_PAGES, npages);
 	return ret;
@@ -240,6 +359,13 @@ void prereg_owner_pay(struct prereg_owner *owner)
 		prereg_owner_settle(owner);
 		return;
 	}
+	prereg_owner_pay_later(owner);
+}
+
+void prereg_owner_pay_later(struct prereg_owner *owner)
+{
+	if (!atomic_long_read(&owner->debt))
+		return;
 	prereg_owner_hold(owner);
 	if (!queue_work(prereg_settle_queue, &owner->settle))
 		prereg_owner_drop(owner);

@@ -5,19 +5,22 @@
  *
  * OBJECTS
  *
- *	owner		An mm that registered memory. Embeds the mmu_notifier
+ *	owner		An mm with registered memory. Embeds the mmu_notifier
  *			whose release() runs at the mm's last mmput().
  *	region		One registered range of an owner: pinned, charged to
  *			RLIMIT_MEMLOCK, stored as physically contiguous runs.
- *	container	An open VFIO container that chose this backend.
+ *	container	An open VFIO container that chose this backend. Its
+ *			personality is spapr_v2 or type1.
+ *	claim		A container has something of an owner.
  *	registration	A container's use of a region. Two containers of one
  *			mm that register the same range share the region.
+ *			type1 has one inside each mapping.
  *	window		An IOVA range of a container that may be mapped.
  *	mapping		IOVA range -> part of a region, with direction.
  *	hw		The IOMMU entries behind a container (hw.h).
  *
  *	owner 1 --- n region 1 --- n registration n --- 1 container
- *	owner 1 --- n container 1 --- n mapping n --- 1 registration
+ *	owner 1 --- n claim n --- 1 container 1 --- n mapping n --- 1 registration
  *
  * INVARIANTS
  *
@@ -28,16 +31,19 @@
  *  2. A mapping lies inside one registration. What the hw holds is exactly what
  *     the mapping tree says, and no hardware page straddles two mappings.
  *  3. Everything that adds to an owner (a pin, a charge, a region, a mapping) runs
- *     with current->mm == owner->mm, so it holds mm_users. release() runs with
- *     mm_users == 0. So nothing is ever added during or after release(); what
- *     does run at the same time are tear-downs by other processes that hold
- *     the container's or its groups' files, and they take container->lock.
+ *     with current->mm == owner->mm, or after mmget_not_zero(), so it holds
+ *     mm_users. release() runs with mm_users == 0. So nothing is ever added
+ *     during or after release(); what does run at the same time are
+ *     tear-downs by other processes that hold the container's or its groups'
+ *     files, and they take container->lock.
  *
  * LOCKS, outermost first
  *
- *	container->lock	(mutex)	owner, registrations, mappings, windows, hw
- *	owner->lock	(mutex)	regions and their users/state, containers
+ *	container->lock	(mutex)	claims, registrations, mappings, windows, hw
  *	mm->mmap_lock		taken for charging and, inside gup, for pinning
+ *	owner->lock	(spin)	regions, their users and state, claims; also
+ *				taken by invalidations, that is under mmap_lock,
+ *				page and rmap locks and in reclaim
  *
  * VFIO's own locks (group_lock, the container's group_lock) are outside of
  * all of these. Pinning holds none of our locks: a kill, a close or another
@@ -52,6 +58,7 @@
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -62,7 +69,24 @@
 /* Addresses are unsigned long in the kernel and u64 in the uAPI. */
 static_assert(sizeof(unsigned long) == sizeof(u64));
 
+struct prereg_container;
+struct prereg_type1;
+
 /* ---- owner.c ---------------------------------------------------------- */
+
+/**
+ * struct prereg_stale - mappings whose memory the process itself unmapped
+ * @count: how many were seen
+ * @vaddr: where the last one's memory was
+ * @bytes: how much of it
+ * @pid: of the thread that unmapped it, in the initial pid namespace
+ */
+struct prereg_stale {
+	u64	count;
+	u64	vaddr;
+	u64	bytes;
+	pid_t	pid;
+};
 
 /**
  * struct prereg_owner - an mm with registered memory
@@ -72,10 +96,18 @@ static_assert(sizeof(unsigned long) == sizeof(u64));
  * @mm: held with mmgrab(), so the charge can be given back after exit
  * @debt: pages still to be returned to RLIMIT_MEMLOCK
  * @settle: returns them; holds a struct reference while queued
+ * @pinned: woken when a region leaves PREREG_REGION_PINNING, or @dropping gets less
  * @lock: protects everything below
- * @regions: prereg_region.range by user address
- * @containers: prereg_container.owner_entry of the containers it owns
- * @pinned: woken when a region leaves PREREG_REGION_PINNING
+ * @regions: prereg_region.range by user address, of those that can be found
+ * @claims: prereg_claim.owner_entry
+ * @kept: prereg_region.kept_entry of regions without a user, oldest first
+ * @kept_pages: pages in them
+ * @invalidations: how many are under way; see prereg_owner_invalidate_start()
+ * @invalid_first: first address of those under way
+ * @invalid_last: last one
+ * @dropping: regions that were kept and are being unpinned
+ * @stale: mappings whose memory the process unmapped, and the last of them
+ * @stale_told: the kernel log has a line about it
  */
 struct prereg_owner {
 	struct mmu_notifier	notifier;
@@ -83,11 +115,47 @@ struct prereg_owner {
 	struct mm_struct	*mm;
 	atomic_long_t		debt;
 	struct work_struct	settle;
-	struct mutex		lock;
-	struct rb_root		regions;
-	struct list_head	containers;
 	wait_queue_head_t	pinned;
+	spinlock_t		lock;
+	struct rb_root		regions;
+	struct list_head	claims;
+	struct list_head	kept;
+	unsigned long		kept_pages;
+	unsigned long		invalidations;
+	unsigned long		invalid_first;
+	unsigned long		invalid_last;
+	unsigned long		dropping;
+	struct prereg_stale	stale;
+	bool			stale_told;
 };
+
+/**
+ * struct prereg_claim - a container has something of an owner
+ * @container: which; may be read under owner->lock
+ * @owner: whose; the claim holds one notifier reference
+ * @container_entry: in the personality's list, under container->lock
+ * @owner_entry: in owner->claims, under owner->lock
+ */
+struct prereg_claim {
+	struct prereg_container	*container;
+	struct prereg_owner	*owner;
+	struct list_head	container_entry;
+	struct list_head	owner_entry;
+};
+
+/*
+ * Enter a claim, whose members are set, in owner->claims. current->mm is the
+ * owner's mm, or its users are held otherwise: so its release() will see it.
+ * container->lock held.
+ */
+void prereg_claim_enter(struct prereg_claim *claim);
+
+/*
+ * The container has nothing left of the owner: the claim leaves owner->claims and
+ * drops its notifier reference, the last one also what is kept. Must be the last
+ * step of a tear-down, see prereg_owner_release(). container->lock held.
+ */
+void prereg_claim_leave(struct prereg_claim *claim);
 
 /**
  * prereg_owner_get_current - the owner object of current->mm, made if missing
@@ -115,6 +183,7 @@ void prereg_owners_exit(void);
 /**
  * prereg_owner_charge - charge pages to the owner's RLIMIT_MEMLOCK
  *
+ * What is kept of the owner makes room if it must.
  * Context: current->mm == owner->mm. Takes mmap_lock for writing.
  * Return: 0, -ENOMEM above the limit (CAP_IPC_LOCK lifts it), -EINTR.
  */
@@ -132,6 +201,9 @@ static inline void prereg_owner_owe(struct prereg_owner *owner,
  * on return, but for a living mm and another process: then it is done soon.
  */
 void prereg_owner_pay(struct prereg_owner *owner);
+
+/* The same for whoever may not wait for mmap_lock: a work item does it soon. */
+void prereg_owner_pay_later(struct prereg_owner *owner);
 
 /* ---- region.c --------------------------------------------------------- */
 
@@ -169,10 +241,18 @@ enum prereg_region_state {
 
 /**
  * struct prereg_region - one registered range of an owner
- * @range: in owner->regions, user addresses
+ * @range: user addresses; in owner->regions if @listed
+ * @kept_entry: in owner->kept where it has no user
+ * @lru_entry: in the list of all that is kept, ditto
  * @owner: whose memory; holds a struct reference
  * @users: registrations and waiters, under owner->lock
  * @state: under owner->lock
+ * @listed: others can find it, under owner->lock
+ * @implicit: made by a MAP, not by a REGISTER: MAPs of anything in it share it,
+ *	and it gives way to a REGISTER; under owner->lock
+ * @stale: the process changed what is at its addresses since; under owner->lock
+ * @writable: pinned for writing
+ * @pfnmap: a device's BAR: neither pinned nor charged
  * @npages: its length, charged as long as the region exists
  * @stuck: an IOMMU entry could not be removed, so it is never unpinned; under
  *	the container->lock of who maps it
@@ -184,9 +264,16 @@ enum prereg_region_state {
  */
 struct prereg_region {
 	struct prereg_range		range;
+	struct list_head		kept_entry;
+	struct list_head		lru_entry;
 	struct prereg_owner		*owner;
 	unsigned int			users;
 	enum prereg_region_state	state;
+	bool				listed;
+	bool				implicit;
+	bool				stale;
+	bool				writable;
+	bool				pfnmap;
 	unsigned long			npages;
 	bool				written;
 	bool				stuck;
@@ -206,7 +293,7 @@ struct prereg_region {
  *
  * Context: current->mm == owner->mm, no prereg lock held. Sleeps.
  * Return: the region with one more user, or ERR_PTR:
- * -EINVAL overlaps another region; -EFAULT not (writable) user memory, or a hole;
+ * -EINVAL overlaps another registered region; -EFAULT not (writable) user memory, or a hole;
  * -ENOMEM limit or memory; -EINTR fatal signal; -EOPNOTSUPP cannot be pinned
  * for long: shared file pages that are not tmpfs, memfd or hugetlbfs. On an
  * error nothing is pinned or charged.
@@ -214,6 +301,32 @@ struct prereg_region {
 struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 					unsigned long vaddr,
 					unsigned long bytes);
+
+/**
+ * prereg_region_find - a region that a MAP can share
+ * @write: does it need memory that was pinned for writing?
+ *
+ * Context: any.
+ * Return: a region that holds all of [vaddr, vaddr + bytes), pinned and unchanged
+ * since, with one more user; NULL: there is none.
+ */
+struct prereg_region *prereg_region_find(struct prereg_owner *owner,
+					 unsigned long vaddr,
+					 unsigned long bytes, bool write);
+
+/**
+ * prereg_region_get_implicit - find a region for a MAP, or make one
+ *
+ * A region that is made is exactly as long as asked for. It can be found by others
+ * unless it overlaps one that a REGISTER made, or a longer one. Memory that is not
+ * to be written is pinned for reading only.
+ * Context and errors: as prereg_region_get(), without -EINVAL; -EOPNOTSUPP only for
+ * @write.
+ */
+struct prereg_region *prereg_region_get_implicit(struct prereg_owner *owner,
+						 unsigned long vaddr,
+						 unsigned long bytes,
+						 bool write);
 
 /**
  * prereg_region_put - drop one user; the last one unpins, and owes the charge
@@ -225,8 +338,37 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
  */
 void prereg_region_put(struct prereg_region *region);
 
+/*
+ * The same, but the last user leaves an implicit region pinned, for the next MAP,
+ * where the owner then has at most @keep_pages kept; others make room, the oldest
+ * first. Context: current->mm == owner->mm, no page lock held.
+ */
+void prereg_region_put_kept(struct prereg_region *region,
+			    unsigned long keep_pages);
+
+/**
+ * prereg_regions_invalidate - what is at [first, last] is about to change
+ * @by_owner: the process itself unmaps it, so mappings of it are stale
+ * @may_sleep: if not, what is kept there stays pinned, until release() comes
+ *
+ * No MAP shares what was pinned there any more, and what is kept goes.
+ * Context: under mmap_lock, rmap locks, page locks; takes owner->lock only.
+ */
+void prereg_regions_invalidate(struct prereg_owner *owner,
+			       unsigned long first, unsigned long last,
+			       bool by_owner, bool may_sleep);
+
 /* Unpin the pages now, keep region and charge; for the debug build only. */
 void prereg_region_unpin(struct prereg_region *region);
+
+/* Mark its pages dirty; takes page locks. */
+void prereg_region_dirty(struct prereg_region *region);
+
+/*
+ * Unpin and free a region that is READY, in no list and without user, and owe its
+ * charge. Sleeps, but never waits for a lock if it is not @written.
+ */
+void prereg_region_destroy(struct prereg_region *region);
 
 /* Bytes of memory the region's bookkeeping takes. */
 size_t prereg_region_footprint(const struct prereg_region *region);
@@ -265,6 +407,40 @@ u64 prereg_cursor_next(struct prereg_cursor *cursor, u64 max,
 bool prereg_region_is_block(const struct prereg_region *region, u64 offset,
 			    u64 bytes);
 
+/* ---- kept.c ----------------------------------------------------------- */
+
+/* These four: owner->lock held. The last two add to what prereg_kept_free() frees. */
+
+/*
+ * Keep a region that has lost its last user, if that is allowed: others make
+ * room. Return: is it kept?
+ */
+bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
+		     struct list_head *dropped);
+
+/* It has a user again. */
+void prereg_kept_remove(struct prereg_region *region);
+
+/* It goes; it is not listed any more. */
+void prereg_kept_drop(struct prereg_region *region, struct list_head *dropped);
+
+/* All that is kept of an owner goes. */
+void prereg_kept_drop_all(struct prereg_owner *owner,
+			  struct list_head *dropped);
+
+/*
+ * Unpin and free what was dropped, of one owner or several. Without owner->lock; under
+ * whatever lock an invalidation or the shrinker is called with.
+ */
+void prereg_kept_free(struct list_head *dropped);
+
+/* All that is kept of an owner goes, before this returns. Return: was there anything? */
+bool prereg_kept_trim(struct prereg_owner *owner);
+
+/* The shrinker. Return: 0, -ENOMEM. */
+int prereg_kept_init(void);
+void prereg_kept_exit(void);
+
 /* ---- container.c ------------------------------------------------------ */
 
 #define PREREG_WINDOWS_MAX	2
@@ -289,13 +465,16 @@ struct prereg_window {
 
 /**
  * struct prereg_registration - a container's use of a region
- * @range: in container->registrations, same as the region's
+ * @range: user addresses. spapr_v2: in container->registrations, same as the
+ *	region's. type1: of the mapping it is part of, in no tree
  * @region: holds one user
- * @mappings: mappings of this container into the region
+ * @owner: whose memory, as long as it has a claim in the container
+ * @mappings: mappings of this container through it
  */
 struct prereg_registration {
 	struct prereg_range		range;
 	struct prereg_region		*region;
+	struct prereg_owner		*owner;
 	unsigned long			mappings;
 };
 
@@ -304,10 +483,10 @@ struct prereg_registration {
  * @id: what VFIO holds as iommu_data, never used again; 0: not in use
  * @free_entry: in the list of containers not in use, see container.c
  * @lock: protects everything below, and @id
+ * @type1: what only a container of types 1 and 3 has; NULL: it is a spapr_v2 one
+ * @claim: of spapr_v2, which has one owner at most; in use if @claim.owner
  * @may_map: the owner has registered memory at least once
- * @owner: whose memory it maps, or NULL; holds one notifier reference
  * @owner_mm: its mm, only to be compared; may be read without @lock
- * @owner_entry: in owner->containers, under owner->lock
  * @registrations: prereg_registration.range by user address
  * @mappings: prereg_mapping.range by IOVA
  * @nmappings: how many
@@ -323,10 +502,10 @@ struct prereg_container {
 	unsigned long		id;
 	struct list_head	free_entry;
 	struct mutex		lock;
+	struct prereg_type1	*type1;
+	struct prereg_claim	claim;
 	bool			may_map;
-	struct prereg_owner	*owner;
 	struct mm_struct	*owner_mm;
-	struct list_head	owner_entry;
 	struct rb_root		registrations;
 	struct rb_root		mappings;
 	unsigned long		nmappings;
@@ -336,8 +515,11 @@ struct prereg_container {
 	struct prereg_hw	*hw;
 };
 
-/* Make a container. Return: its id, for VFIO; 0: no memory. */
-unsigned long prereg_container_create(void);
+/*
+ * Make a container; type1: what it takes over, or NULL. Return: its id, for VFIO;
+ * 0: no memory.
+ */
+unsigned long prereg_container_create(struct prereg_type1 *type1);
 
 /* VFIO lets go of the container: revoke, put; calls answer -ENODEV from now on. */
 void prereg_container_destroy(unsigned long id);
@@ -353,6 +535,12 @@ struct prereg_container *prereg_container_lock_held(unsigned long id);
  */
 struct prereg_container *prereg_container_lock(unsigned long id);
 void prereg_container_unlock(struct prereg_container *container);
+
+/*
+ * Is it one of type 1 or 3? Without lock: for a container that is gone the answer does
+ * not matter, since the call's lock says that it is gone.
+ */
+bool prereg_container_is_type1(unsigned long id);
 
 /*
  * Does another mm own the container? Without lock, so a stranger is told before
@@ -378,11 +566,22 @@ bool prereg_container_claim(struct prereg_container *container,
 			    struct prereg_owner *owner);
 
 /*
- * Revoke all mappings, flush, drop all registrations and forget the owner.
+ * Revoke all mappings of the owner's memory, flush, drop all its registrations
+ * and forget it, if the container has a claim on it.
  * Context: container->lock held; in any task, also the owner's release().
  * Cannot fail, allocates nothing.
  */
-void prereg_container_disown(struct prereg_container *container);
+void prereg_container_disown(struct prereg_container *container,
+			     struct prereg_owner *owner);
+
+/* The container has got its first IOMMU. container->lock held. */
+void prereg_container_hw_came(struct prereg_container *container);
+
+/*
+ * The last IOMMU group is about to go: revoke all mappings and flush. container->lock
+ * held. Cannot fail, allocates nothing.
+ */
+void prereg_container_hw_goes(struct prereg_container *container);
 
 /**
  * prereg_container_register - register memory of current->mm
@@ -503,6 +702,34 @@ int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes);
 void prereg_iova_revoke(struct prereg_container *container, u64 first,
 			u64 last);
 
+/*
+ * The same for mappings that are not mapping.c's own: those that reach into
+ * [first, last], of this owner's memory or, where that is NULL, of anybody's, are
+ * left to the caller in @taken.
+ */
+void prereg_mapping_take(struct prereg_container *container, u64 first,
+			 u64 last, const struct prereg_owner *owner,
+			 struct rb_root *taken);
+
+/* The lowest of the mappings in a tree of them, out of it; NULL: it is empty. */
+struct prereg_mapping *prereg_mapping_pop(struct rb_root *taken);
+
+/*
+ * Map something where nothing is mapped, with a mapping that is not mapping.c's own
+ * and whose members are set; without an IOMMU it is only noted.
+ * Return: 0; -EEXIST something is mapped there; -ENOSPC mappings_max; -ENOMEM,
+ * -EINTR, what the IOMMU driver said. On an error nothing changed.
+ */
+int prereg_mapping_add(struct prereg_container *container,
+		       struct prereg_mapping *mapping);
+
+/* How many more mappings mappings_max allows. */
+u64 prereg_mappings_left(const struct prereg_container *container);
+
+/* The lowest mapping that has an address of [first, last], or NULL. */
+struct prereg_mapping *
+prereg_mapping_first(struct prereg_container *container, u64 first, u64 last);
+
 /* Is anything mapped in [first, last]? */
 bool prereg_iova_mapped(struct prereg_container *container, u64 first,
 			u64 last);
@@ -521,6 +748,77 @@ void prereg_mapping_exit(void);
 long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 			   unsigned long arg);
 
+/* ---- type1.c ---------------------------------------------------------- */
+
+/* The ioctls of container types VFIO_TYPE1_IOMMU and VFIO_TYPE1v2_IOMMU. */
+long prereg_type1_ioctl(unsigned long id, unsigned int cmd, unsigned long arg);
+
+/* The answer to CHECK_EXTENSION before SET_IOMMU, and what it says of features. */
+long prereg_type1_check_extension(unsigned long extension);
+
+/* ---- dma.c ------------------------------------------------------------ */
+
+/**
+ * struct prereg_type1 - what only a container of types 1 and 3 has
+ * @v2: UNMAP must not cut a mapping, as for VFIO_TYPE1v2_IOMMU
+ * @claims: prereg_claim.container_entry: every mm that mapped something
+ * @keep_pages: of an mm's memory, how much UNMAP may leave pinned
+ */
+struct prereg_type1 {
+	bool			v2;
+	struct list_head	claims;
+	unsigned long		keep_pages;
+};
+
+/* Return: NULL: no memory. */
+struct prereg_type1 *prereg_type1_alloc(bool v2);
+
+/* Unmap everything, give up all claims and free container->type1. container->lock held. */
+void prereg_type1_free(struct prereg_container *container);
+
+/* As prereg_container_disown(), prereg_container_hw_goes() for these types. */
+void prereg_type1_disown(struct prereg_container *container,
+			 struct prereg_owner *owner);
+void prereg_type1_hw_goes(struct prereg_container *container);
+
+/* Size of the smallest page that can be mapped. container->lock held. */
+u64 prereg_type1_page(const struct prereg_container *container);
+
+/* How many more mappings there may be. container->lock held. */
+u64 prereg_type1_dma_avail(const struct prereg_container *container);
+
+/**
+ * prereg_dma_map - map memory of current->mm
+ * @iova: first IOVA
+ * @bytes: length, not 0; neither iova + bytes nor vaddr + bytes wraps
+ * @vaddr: user address
+ * @prot: IOMMU_READ | IOMMU_WRITE, at least one
+ *
+ * Memory that is not registered is, until it is unmapped. What cannot be pinned is not
+ * found out before there is an IOMMU in the container.
+ * Return: 0; -EINVAL alignment, reserved or behind the aperture; -EEXIST something
+ * is mapped there; -ENOSPC too many mappings; -EFAULT, -ENOMEM, -EOPNOTSUPP see
+ * prereg_region_get(); -ENODEV; -EINTR; what the IOMMU driver said.
+ */
+int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
+		   int prot);
+
+/**
+ * prereg_dma_unmap - unmap whole mappings, whoever made them
+ * @iova: first IOVA
+ * @last: last one
+ * @all: everything, whatever it is
+ * @unmapped: out: sum of their lengths
+ *
+ * Return: 0, also if nothing is mapped; -EINVAL alignment, or, for v2, a mapping lies
+ * across @iova or @last; -ENODEV; -EINTR.
+ */
+int prereg_dma_unmap(unsigned long id, u64 iova, u64 last, bool all,
+		     u64 *unmapped);
+
+int prereg_dma_init(void);
+void prereg_dma_exit(void);
+
 /* ---- stats.c ---------------------------------------------------------- */
 
 enum prereg_stat {
@@ -529,6 +827,8 @@ enum prereg_stat {
 	PREREG_STAT_REGIONS,
 	PREREG_STAT_PINNED_PAGES,
 	PREREG_STAT_CHARGED_PAGES,
+	PREREG_STAT_KEPT_PAGES,
+	PREREG_STAT_STALE_MAPPINGS,
 	PREREG_STAT_BOOKKEEPING_BYTES,
 	PREREG_STATS
 };

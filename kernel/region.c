@@ -7,12 +7,14 @@
 
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include "compat/compat.h"
 #include "prereg.h"
 
 /*
@@ -69,6 +71,7 @@ static void runs_unpin(const u64 *runs, u32 nruns, u32 npages, bool dirty)
 
 /**
  * struct prereg_pinner - a region being pinned, segment by segment
+ * @flags: for pinning
  * @pages: room for a batch
  * @batch: how many fit
  * @runs: of the segment being filled; kept for the next one
@@ -77,6 +80,7 @@ static void runs_unpin(const u64 *runs, u32 nruns, u32 npages, bool dirty)
  * @npages: pages in them, all pinned
  */
 struct prereg_pinner {
+	unsigned int	flags;
 	struct page	**pages;
 	u32		batch;
 	u64		*runs;
@@ -110,7 +114,7 @@ static int pinner_grow(struct prereg_pinner *pinner)
 
 /*
  * Pages that a file system writes back must not be written by a device behind
- * its back; and dirtying them when they are unpinned would have to wait for a
+ * its back (it may read them); and dirtying them when they are unpinned would have to wait for a
  * page lock, that is for a FUSE or NFS server, in the exit of the owner. Newer
  * kernels refuse them too. Anonymous memory, tmpfs and memfd are
  * swap-backed (but for MADV_FREE pages, which are anonymous).
@@ -136,6 +140,20 @@ static u32 pages_in_folio(struct page **pages, u32 n, struct folio *folio)
 	return i;
 }
 
+/* n pages from pfn on are behind those that the pinner has. */
+static int pinner_add(struct prereg_pinner *pinner, unsigned long pfn, u32 n)
+{
+	if (!pinner->nruns ||
+	    pfn != run_pfn(pinner->runs[pinner->nruns - 1]) +
+		   pinner->npages - run_start(pinner->runs[pinner->nruns - 1])) {
+		if (pinner->nruns == pinner->max_runs && pinner_grow(pinner))
+			return -ENOMEM;
+		pinner->runs[pinner->nruns++] = run_pack(pfn, pinner->npages);
+	}
+	pinner->npages += n;
+	return 0;
+}
+
 /* Take over n pages that were just pinned. On an error, how many were is @npages. */
 static int pinner_take(struct prereg_pinner *pinner, u32 n)
 {
@@ -143,20 +161,14 @@ static int pinner_take(struct prereg_pinner *pinner, u32 n)
 	struct page *page;
 	u32 i, taken;
 
-	for (i = 0; i < n; i += taken, pinner->npages += taken) {
+	for (i = 0; i < n; i += taken) {
 		page = pinner->pages[i];
 		folio = page_folio(page);
-		if (!folio_is_pinnable(folio))
+		if (pinner->flags & FOLL_WRITE && !folio_is_pinnable(folio))
 			return -EOPNOTSUPP;
 		taken = pages_in_folio(pinner->pages + i, n - i, folio);
-		if (pinner->nruns &&
-		    page_to_pfn(page) == run_pfn(pinner->runs[pinner->nruns - 1]) +
-		    pinner->npages - run_start(pinner->runs[pinner->nruns - 1]))
-			continue;
-		if (pinner->nruns == pinner->max_runs && pinner_grow(pinner))
+		if (pinner_add(pinner, page_to_pfn(page), taken))
 			return -ENOMEM;
-		pinner->runs[pinner->nruns++] = run_pack(page_to_pfn(page),
-							 pinner->npages);
 	}
 	return 0;
 }
@@ -209,8 +221,7 @@ static int pinner_pin(struct prereg_pinner *pinner, unsigned long vaddr,
 		n = pin_user_pages_fast(vaddr + ((unsigned long)before <<
 						 PAGE_SHIFT),
 					min(npages - before, pinner->batch),
-					FOLL_WRITE | FOLL_LONGTERM,
-					pinner->pages);
+					pinner->flags, pinner->pages);
 		if (n <= 0)
 			return pin_error(n);
 		prereg_stat_add(PREREG_STAT_PINNED_PAGES, n);
@@ -235,7 +246,7 @@ void prereg_region_unpin(struct prereg_region *region)
 			&region->segments[--region->nsegments];
 
 		/* Lost pages are better than pages that a device may write. */
-		if (!region->stuck)
+		if (!region->stuck && !region->pfnmap)
 			runs_unpin(segment_runs(segment), segment->nruns,
 				   segment->npages, region->written);
 		if (segment->nruns > 1)
@@ -257,12 +268,61 @@ static int prereg_region_alloc_segments(struct prereg_region *region)
 	return 0;
 }
 
+/*
+ * Note where the npages at vaddr are, which have no struct page to be pinned: the BAR
+ * of a device that its driver maps into user space. Like the kernel's type 1 driver
+ * we trust that it is there as long as it is mapped to.
+ */
+static int pinner_follow(struct prereg_pinner *pinner, unsigned long vaddr,
+			 u32 npages)
+{
+	struct mm_struct *mm = current->mm;
+	bool write = pinner->flags & FOLL_WRITE;
+	struct vm_area_struct *vma;
+	unsigned long pfn, address;
+	bool unlocked;
+	int ret = 0;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	while (!ret && pinner->npages < npages) {
+		address = vaddr + ((unsigned long)pinner->npages << PAGE_SHIFT);
+		vma = vma_lookup(mm, address);
+		if (!vma || !(vma->vm_flags & VM_PFNMAP)) {
+			ret = -EFAULT;
+			break;
+		}
+		if (prereg_compat_follow_pfn(vma, address, write, &pfn)) {
+			unlocked = false;
+			ret = fixup_user_fault(mm, address, write ?
+					       FAULT_FLAG_WRITE : 0, &unlocked);
+			if (!ret && !unlocked &&
+			    prereg_compat_follow_pfn(vma, address, write, &pfn))
+				ret = -EFAULT;
+			if (ret || unlocked)
+				continue;
+		}
+		/* Memory of the kernel's is not for devices, wherever it is mapped. */
+		if (pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn)))
+			ret = -EFAULT;
+		else
+			ret = pinner_add(pinner, pfn, 1);
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+	}
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/* Fill the segments by pinner_pin() or, for a pfnmap region, pinner_follow(). */
 static int prereg_region_pin(struct prereg_region *region)
 {
 	unsigned long vaddr = region->range.first, left = region->npages;
 	struct page *few[PREREG_PIN_ON_STACK];
 	u64 few_runs[PREREG_PIN_ON_STACK];
 	struct prereg_pinner pinner = {
+		.flags		= FOLL_LONGTERM |
+				  (region->writable ? FOLL_WRITE : 0),
 		.pages		= few,
 		.batch		= ARRAY_SIZE(few),
 		.runs		= few_runs,
@@ -283,7 +343,8 @@ static int prereg_region_pin(struct prereg_region *region)
 
 	do {
 		npages = min(left, PREREG_SEGMENT_PAGES);
-		ret = pinner_pin(&pinner, vaddr, npages);
+		ret = region->pfnmap ? pinner_follow(&pinner, vaddr, npages) :
+				       pinner_pin(&pinner, vaddr, npages);
 		/* After the first pin, so a range of nothing costs nothing. */
 		if (!ret && left > npages && !region->nsegments)
 			ret = prereg_region_alloc_segments(region);
@@ -292,8 +353,9 @@ static int prereg_region_pin(struct prereg_region *region)
 					    &region->segments[region->nsegments]);
 		if (ret) {
 			/* The segment being filled; nobody wrote it. */
-			runs_unpin(pinner.runs, pinner.nruns, pinner.npages,
-				   false);
+			if (!region->pfnmap)
+				runs_unpin(pinner.runs, pinner.nruns,
+					   pinner.npages, false);
 			prereg_region_unpin(region);
 			break;
 		}
@@ -307,6 +369,37 @@ static int prereg_region_pin(struct prereg_region *region)
 		kvfree(pinner.runs);
 	}
 	return ret;
+}
+
+void prereg_region_dirty(struct prereg_region *region)
+{
+	const struct prereg_segment *segment;
+	struct folio *folio;
+	unsigned long pfn;
+	u32 i, page, end;
+
+	for (segment = region->segments;
+	     segment < region->segments + region->nsegments; segment++) {
+		for (i = 0; i < segment->nruns; i++) {
+			pfn = run_pfn(segment_runs(segment)[i]);
+			page = run_start(segment_runs(segment)[i]);
+			end = segment_run_end(segment, i);
+			while (page < end) {
+				folio = pfn_folio(pfn);
+				if (!folio_test_dirty(folio)) {
+					folio_lock(folio);
+					folio_mark_dirty(folio);
+					folio_unlock(folio);
+				}
+				page += folio_nr_pages(folio) -
+					folio_page_idx(folio, pfn_to_page(pfn));
+				pfn += folio_nr_pages(folio) -
+				       folio_page_idx(folio, pfn_to_page(pfn));
+			}
+			if (i % PREREG_PIN_BATCH == 0)
+				cond_resched();
+		}
+	}
 }
 
 size_t prereg_region_footprint(const struct prereg_region *region)
@@ -352,8 +445,8 @@ static void prereg_region_free(struct prereg_region *region)
 	kfree(region);
 }
 
-/* Charge and pin a region that is in the tree as PINNING, then let others see it. */
-static int prereg_region_populate(struct prereg_region *region)
+/* Charge and pin; what has no pages to be pinned (-EFAULT) costs nothing either. */
+static int prereg_region_fill(struct prereg_region *region)
 {
 	struct prereg_owner *owner = region->owner;
 	int ret;
@@ -361,44 +454,75 @@ static int prereg_region_populate(struct prereg_region *region)
 	ret = prereg_owner_charge(owner, region->npages);
 	if (!ret) {
 		ret = prereg_region_pin(region);
-		if (ret) {
-			prereg_owner_owe(owner, region->npages);
-			prereg_owner_pay(owner);
-		}
+		if (!ret)
+			return 0;
+		prereg_owner_owe(owner, region->npages);
+		prereg_owner_pay(owner);
 	}
+	if (!region->implicit || (ret != -EFAULT && ret != -ENOMEM))
+		return ret;
+	region->pfnmap = true;
+	return prereg_region_pin(region) ? ret : 0;
+}
 
-	mutex_lock(&owner->lock);
-	if (ret) {
-		prereg_range_remove(&region->range, &owner->regions);
-		/* Pairs with prereg_region_state(). */
-		smp_store_release(&region->state, PREREG_REGION_FAILED);
-	} else {
-		/* Pairs with prereg_region_state(): the segments are filled. */
-		smp_store_release(&region->state, PREREG_REGION_READY);
+/* Fill a region that others wait for as PINNING, then let them see it. */
+static int prereg_region_populate(struct prereg_region *region)
+{
+	struct prereg_owner *owner = region->owner;
+	int ret = prereg_region_fill(region);
+
+	if (!ret) {
 		prereg_stat_add(PREREG_STAT_REGIONS, 1);
 		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 				prereg_region_footprint(region));
 	}
-	mutex_unlock(&owner->lock);
+
+	spin_lock(&owner->lock);
+	if (ret && region->listed) {
+		prereg_range_remove(&region->range, &owner->regions);
+		region->listed = false;
+	}
+	/* Pairs with prereg_region_state(): the segments are filled. */
+	smp_store_release(&region->state, ret ? PREREG_REGION_FAILED :
+						PREREG_REGION_READY);
+	spin_unlock(&owner->lock);
 	wake_up_all(&owner->pinned);
 	return ret;
 }
 
-void prereg_region_put(struct prereg_region *region)
+void prereg_region_destroy(struct prereg_region *region)
+{
+	prereg_stat_add(PREREG_STAT_REGIONS, -1);
+	prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
+			-(long)prereg_region_footprint(region));
+	if (region->stuck)
+		pr_err("%lu pages stay pinned: the IOMMU did not let go of them\n",
+		       region->npages);
+	prereg_region_unpin(region);
+	if (!region->pfnmap)
+		prereg_owner_owe(region->owner, region->npages);
+	prereg_region_free(region);
+}
+
+static void region_put(struct prereg_region *region, unsigned long keep_pages)
 {
 	struct prereg_owner *owner = region->owner;
-	bool last, ready;
+	bool last, ready, kept = false;
+	LIST_HEAD(dropped);
 
 	/* Our use of the region may be all that keeps its owner alive. */
 	prereg_owner_hold(owner);
-	mutex_lock(&owner->lock);
+	spin_lock(&owner->lock);
 	last = !--region->users;
 	ready = region->state == PREREG_REGION_READY;
-	if (last && ready)
+	if (last && ready && keep_pages)
+		kept = prereg_kept_add(region, keep_pages, &dropped);
+	if (last && !kept && region->listed) {
 		prereg_range_remove(&region->range, &owner->regions);
-	mutex_unlock(&owner->lock);
-	if (!last)
-		goto drop_owner;
+		region->listed = false;
+	}
+	spin_unlock(&owner->lock);
+	prereg_kept_free(&dropped);
 
 	/*
 	 * Out of the tree, so a REGISTER of the same range pins anew while this
@@ -406,19 +530,35 @@ void prereg_region_put(struct prereg_region *region)
 	 * comes now waits for our container->lock where we are a tear-down, and
 	 * cannot come where we are a call of the owner's.
 	 */
-	if (ready) {
-		prereg_stat_add(PREREG_STAT_REGIONS, -1);
-		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
-				-(long)prereg_region_footprint(region));
-		if (region->stuck)
-			pr_err("%lu pages stay pinned: the IOMMU did not let go of them\n",
-			       region->npages);
-		prereg_region_unpin(region);
-		prereg_owner_owe(owner, region->npages);
+	if (last && !kept) {
+		if (ready)
+			prereg_region_destroy(region);
+		else
+			prereg_region_free(region);
 	}
-	prereg_region_free(region);
-drop_owner:
 	prereg_owner_drop(owner);
+}
+
+void prereg_region_put(struct prereg_region *region)
+{
+	region_put(region, 0);
+}
+
+void prereg_region_put_kept(struct prereg_region *region,
+			    unsigned long keep_pages)
+{
+	/*
+	 * What is kept is dropped where a page lock may be held, so its pages are
+	 * dirtied here. They stay dirty: nobody writes a pinned page back, see
+	 * folio_is_pinnable(). Somebody who maps it at this moment is not missed for
+	 * the same reason.
+	 */
+	if (region->npages <= keep_pages && READ_ONCE(region->users) == 1 &&
+	    READ_ONCE(region->written) && !region->pfnmap) {
+		WRITE_ONCE(region->written, false);
+		prereg_region_dirty(region);
+	}
+	region_put(region, keep_pages);
 }
 
 /* Without owner->lock, for a user of the region. */
@@ -429,13 +569,165 @@ prereg_region_state(const struct prereg_region *region)
 	return smp_load_acquire(&region->state);
 }
 
-struct prereg_region *prereg_region_get(struct prereg_owner *owner,
-					unsigned long vaddr,
-					unsigned long bytes)
+static struct prereg_region *region_first(struct prereg_owner *owner,
+					  unsigned long first,
+					  unsigned long last)
 {
+	struct prereg_range *range =
+		prereg_range_find(&owner->regions, first, last);
+
+	return range ? container_of(range, struct prereg_region, range) : NULL;
+}
+
+/* The region that a new one can share, or NULL. owner->lock held. */
+static struct prereg_region *region_to_share(struct prereg_owner *owner,
+					     unsigned long vaddr,
+					     unsigned long last, bool implicit,
+					     bool write)
+{
+	struct prereg_region *region = region_first(owner, vaddr, last);
+
+	if (!region || (write && !region->writable))
+		return NULL;
+	if (region->stale && (implicit || region->implicit))
+		return NULL;
+	if (region->range.first > vaddr || region->range.last < last)
+		return NULL;
+	if (implicit)
+		return region;
+	return region->npages == (last - vaddr + 1) >> PAGE_SHIFT &&
+	       !region->pfnmap ? region : NULL;
+}
+
+/* One user more. owner->lock held. */
+static void region_use(struct prereg_region *region)
+{
+	if (!region->users++ && region->state == PREREG_REGION_READY)
+		prereg_kept_remove(region);
+}
+
+/* Others do not find it any more; if it is kept, it goes. owner->lock held. */
+static void region_unlist(struct prereg_region *region,
+			  struct list_head *dropped)
+{
+	prereg_range_remove(&region->range, &region->owner->regions);
+	region->listed = false;
+	if (!region->users)
+		prereg_kept_drop(region, dropped);
+}
+
+/*
+ * Let others find a new region. What MAPs made gives way to what a REGISTER made, and
+ * of two that MAPs made the shorter one; a new one that would have to give way
+ * stays private. owner->lock held.
+ * Return: 0; -EINVAL: overlaps another region that a REGISTER made.
+ */
+static int region_list(struct prereg_region *new, struct list_head *dropped)
+{
+	struct prereg_owner *owner = new->owner;
+	unsigned long first = new->range.first, last = new->range.last;
+	struct prereg_region *region;
 	struct prereg_range *range;
+
+	/* What is being pinned may be what is just going. */
+	new->stale = owner->invalidations && first <= owner->invalid_last &&
+		     last >= owner->invalid_first;
+	if (new->implicit && new->stale)
+		return 0;
+
+	for (range = prereg_range_find(&owner->regions, first, last);
+	     range && range->first <= last; range = prereg_range_next(range)) {
+		region = container_of(range, struct prereg_region, range);
+		if (!new->implicit && !region->implicit)
+			return -EINVAL;
+		if (new->implicit && (!region->implicit ||
+				      region->npages > new->npages))
+			return 0;
+	}
+	while ((region = region_first(owner, first, last)))
+		region_unlist(region, dropped);
+	prereg_range_insert(&new->range, &owner->regions);
+	new->listed = true;
+	return 0;
+}
+
+void prereg_regions_invalidate(struct prereg_owner *owner,
+			       unsigned long first, unsigned long last,
+			       bool by_owner, bool may_sleep)
+{
+	unsigned long stale_bytes = 0, from, to;
+	struct prereg_range *range, *next;
+	struct prereg_region *region;
+	LIST_HEAD(dropped);
+
+	spin_lock(&owner->lock);
+	for (range = prereg_range_find(&owner->regions, first, last);
+	     range && range->first <= last; range = next) {
+		next = prereg_range_next(range);
+		region = container_of(range, struct prereg_region, range);
+		region->stale = true;
+		if (!region->implicit || (!region->users && !may_sleep))
+			continue;
+		if (by_owner && region->users && !region->pfnmap) {
+			from = max_t(u64, first, range->first);
+			to = min_t(u64, last, range->last);
+			stale_bytes = to - from + 1;
+			owner->stale.count++;
+			owner->stale.vaddr = from;
+			owner->stale.bytes = stale_bytes;
+			owner->stale.pid = task_pid_nr(current);
+			prereg_stat_add(PREREG_STAT_STALE_MAPPINGS, 1);
+		}
+		region_unlist(region, &dropped);
+	}
+	spin_unlock(&owner->lock);
+	prereg_kept_free(&dropped);
+
+	if (stale_bytes && !xchg(&owner->stale_told, true))
+		pr_warn("%s[%d] unmapped memory at %#lx (%lu bytes) that devices still have mapped: they go on using the old pages\n",
+			current->comm, task_pid_nr(current), from, stale_bytes);
+}
+
+struct prereg_region *prereg_region_find(struct prereg_owner *owner,
+					 unsigned long vaddr,
+					 unsigned long bytes, bool write)
+{
+	struct prereg_region *region;
+
+	spin_lock(&owner->lock);
+	region = region_to_share(owner, vaddr, vaddr + bytes - 1, true, write);
+	if (region && region->state == PREREG_REGION_READY)
+		region_use(region);
+	else
+		region = NULL;
+	spin_unlock(&owner->lock);
+	return region;
+}
+
+/*
+ * Wait for a region that we use and somebody else pins. Return: 0; -EAGAIN he failed, for
+ * a reason of his (a kill), or it is not what we want any more; -EINTR.
+ */
+static int region_wait(struct prereg_region *region, bool implicit)
+{
+	if (prereg_region_state(region) == PREREG_REGION_PINNING &&
+	    wait_event_killable(region->owner->pinned,
+				prereg_region_state(region) !=
+				PREREG_REGION_PINNING))
+		return -EINTR;
+	if (prereg_region_state(region) != PREREG_REGION_READY)
+		return -EAGAIN;
+	return implicit && READ_ONCE(region->stale) ? -EAGAIN : 0;
+}
+
+static struct prereg_region *region_get(struct prereg_owner *owner,
+					unsigned long vaddr,
+					unsigned long bytes, bool implicit,
+					bool write)
+{
+	unsigned long last = vaddr + bytes - 1;
 	struct prereg_region *region, *new;
-	enum prereg_region_state state;
+	LIST_HEAD(dropped);
 	int ret;
 
 	/* Before a charge and an array are made for nonsense. */
@@ -445,50 +737,52 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 	new = prereg_region_alloc(owner, vaddr, bytes);
 	if (!new)
 		return ERR_PTR(-ENOMEM);
+	new->implicit = implicit;
+	new->writable = write;
 
-	for (;;) {
-		mutex_lock(&owner->lock);
-		range = prereg_range_find(&owner->regions, vaddr,
-					  vaddr + bytes - 1);
-		if (!range) {
-			prereg_range_insert(&new->range, &owner->regions);
-			mutex_unlock(&owner->lock);
-			ret = prereg_region_populate(new);
+	do {
+		spin_lock(&owner->lock);
+		region = region_to_share(owner, vaddr, last, implicit, write);
+		if (!region) {
+			ret = region_list(new, &dropped);
+			spin_unlock(&owner->lock);
+			prereg_kept_free(&dropped);
+			if (!ret)
+				ret = prereg_region_populate(new);
 			if (!ret)
 				return new;
-			prereg_region_put(new);
-			return ERR_PTR(ret);
-		}
-		if (range->first != vaddr || range->last != vaddr + bytes - 1) {
-			mutex_unlock(&owner->lock);
-			ret = -EINVAL;
 			break;
 		}
+		region_use(region);
+		if (!implicit)
+			region->implicit = false;
+		spin_unlock(&owner->lock);
 
-		/* Exactly this range: share it, once it is pinned. */
-		region = container_of(range, struct prereg_region, range);
-		region->users++;
-		state = region->state;
-		mutex_unlock(&owner->lock);
-		ret = 0;
-		if (state == PREREG_REGION_PINNING) {
-			if (wait_event_killable(owner->pinned,
-						prereg_region_state(region) !=
-						PREREG_REGION_PINNING))
-				ret = -EINTR;
-		}
-		if (!ret && prereg_region_state(region) == PREREG_REGION_READY) {
-			prereg_region_free(new);
+		ret = region_wait(region, implicit);
+		if (!ret) {
+			prereg_region_put(new);
 			return region;
 		}
-		/* Failed for a reason of its creator's (a kill): try ourselves. */
 		prereg_region_put(region);
-		if (ret)
-			break;
-	}
+	} while (ret == -EAGAIN);
 
-	prereg_region_free(new);
+	prereg_region_put(new);
 	return ERR_PTR(ret);
+}
+
+struct prereg_region *prereg_region_get(struct prereg_owner *owner,
+					unsigned long vaddr,
+					unsigned long bytes)
+{
+	return region_get(owner, vaddr, bytes, false, true);
+}
+
+struct prereg_region *prereg_region_get_implicit(struct prereg_owner *owner,
+						 unsigned long vaddr,
+						 unsigned long bytes,
+						 bool write)
+{
+	return region_get(owner, vaddr, bytes, true, write);
 }
 
 void prereg_cursor_init(struct prereg_cursor *cursor,

@@ -15,6 +15,8 @@ static const char * const prereg_stat_names[PREREG_STATS] = {
 	[PREREG_STAT_REGIONS]		= "regions",
 	[PREREG_STAT_PINNED_PAGES]	= "pinned_pages",
 	[PREREG_STAT_CHARGED_PAGES]	= "charged_pages",
+	[PREREG_STAT_KEPT_PAGES]	= "kept_pages",
+	[PREREG_STAT_STALE_MAPPINGS]	= "stale_mappings",
 	[PREREG_STAT_BOOKKEEPING_BYTES]	= "bookkeeping_bytes",
 };
 

@@ -75,7 +75,7 @@ static void window_close(struct prereg_container *container,
 	if (window->open && ops->window_close)
 		ops->window_close(container->hw, window - container->windows);
 	if (window->pages)
-		prereg_owner_owe(container->owner, window->pages);
+		prereg_owner_owe(container->claim.owner, window->pages);
 	*window = (struct prereg_window) {};
 }
 

@@ -10,6 +10,9 @@
 #include <linux/err.h>
 #include <linux/iommu.h>
 #include <linux/irqdomain.h>
+#include <linux/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 
 #include "answers.h"
 
@@ -89,6 +92,82 @@ prereg_compat_enforce_coherency(struct iommu_domain *domain)
 {
 	return domain->ops->enforce_cache_coherency &&
 	       domain->ops->enforce_cache_coherency(domain);
+}
+
+/*
+ * Which page frame is mapped at an address of a VM_PFNMAP vma? mmap_lock held.
+ * Return: 0; an error: none, or not writable.
+ */
+static inline int prereg_compat_follow_pfn(struct vm_area_struct *vma,
+					   unsigned long address, bool write,
+					   unsigned long *pfn)
+{
+#ifdef PREREG_HAS_FOLLOW_PFNMAP
+	struct follow_pfnmap_args args = { .vma = vma, .address = address };
+	bool writable;
+	int ret;
+
+	ret = follow_pfnmap_start(&args);
+	if (ret)
+		return ret;
+	*pfn = args.pfn;
+	writable = args.writable;
+	follow_pfnmap_end(&args);
+#else
+	bool writable;
+	spinlock_t *ptl;
+	pte_t *pte;
+	int ret;
+
+	ret = follow_pte(vma->vm_mm, address, &pte, &ptl);
+	if (ret)
+		return ret;
+	*pfn = pte_pfn(*pte);
+	writable = pte_write(*pte);
+	pte_unmap_unlock(pte, ptl);
+#endif
+	return write && !writable ? -EFAULT : 0;
+}
+
+/* Add a shrinker, or NULL. */
+static inline struct shrinker *
+prereg_compat_shrinker_add(unsigned long (*count)(struct shrinker *shrinker,
+						  struct shrink_control *control),
+			   unsigned long (*scan)(struct shrinker *shrinker,
+						 struct shrink_control *control))
+{
+	struct shrinker *shrinker;
+
+#ifdef PREREG_HAS_SHRINKER_ALLOC
+	shrinker = shrinker_alloc(0, KBUILD_MODNAME);
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker_register(shrinker);
+#else
+	shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = DEFAULT_SEEKS;
+	if (register_shrinker(shrinker, KBUILD_MODNAME)) {
+		kfree(shrinker);
+		return NULL;
+	}
+#endif
+	return shrinker;
+}
+
+static inline void prereg_compat_shrinker_remove(struct shrinker *shrinker)
+{
+#ifdef PREREG_HAS_SHRINKER_ALLOC
+	shrinker_free(shrinker);
+#else
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+#endif
 }
 
 #endif

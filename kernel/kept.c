@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kept: registrations that outlive their UNMAP.
+ *
+ * A program that maps and unmaps the same memory again and again pays for pinning it
+ * each time. Where it is allowed (module parameter keep_mib, VFIO_PREREG_KEEP) an
+ * implicit region that lost its last user stays pinned and charged, and the next
+ * MAP of anything in it pins nothing. It goes
+ *  - when what is at its addresses changes (munmap, MADV_DONTNEED, a hole punched into
+ *    the file, ...), before that happens: prereg_regions_invalidate();
+ *  - when more is kept than is allowed, or RLIMIT_MEMLOCK has no room: the oldest
+ *    first, or all;
+ *  - when memory is short: the shrinker, the oldest of all owners first;
+ *  - when the owner has no container any more, and at its last mmput().
+ *
+ * Whoever drops one may hold page locks, rmap locks or mmap_lock, so nothing here waits
+ * for anything; the charge is given back by a work item.
+ */
+#include <linux/mm.h>
+#include <linux/shrinker.h>
+
+#include "compat/compat.h"
+#include "prereg.h"
+
+/* Everything kept, oldest first. Inside owner->lock. */
+static LIST_HEAD(prereg_kept_lru);
+static DEFINE_SPINLOCK(prereg_kept_lock);
+
+static struct shrinker *prereg_kept_shrinker;
+
+static void kept_count(struct prereg_region *region, long npages)
+{
+	region->owner->kept_pages += npages;
+	prereg_stat_add(PREREG_STAT_KEPT_PAGES, npages);
+}
+
+void prereg_kept_remove(struct prereg_region *region)
+{
+	lockdep_assert_held(&region->owner->lock);
+
+	list_del(&region->kept_entry);
+	spin_lock(&prereg_kept_lock);
+	list_del(&region->lru_entry);
+	spin_unlock(&prereg_kept_lock);
+	kept_count(region, -(long)region->npages);
+}
+
+void prereg_kept_drop(struct prereg_region *region, struct list_head *dropped)
+{
+	prereg_kept_remove(region);
+	list_add_tail(&region->kept_entry, dropped);
+	/* The owner's release() waits for it. */
+	region->owner->dropping++;
+}
+
+/* Also out of the tree. owner->lock held. */
+static void kept_drop_oldest(struct prereg_owner *owner,
+			     struct list_head *dropped)
+{
+	struct prereg_region *region =
+		list_first_entry(&owner->kept, struct prereg_region,
+				 kept_entry);
+
+	prereg_range_remove(&region->range, &owner->regions);
+	region->listed = false;
+	prereg_kept_drop(region, dropped);
+}
+
+void prereg_kept_drop_all(struct prereg_owner *owner,
+			  struct list_head *dropped)
+{
+	lockdep_assert_held(&owner->lock);
+
+	while (!list_empty(&owner->kept))
+		kept_drop_oldest(owner, dropped);
+}
+
+bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
+		     struct list_head *dropped)
+{
+	struct prereg_owner *owner = region->owner;
+
+	lockdep_assert_held(&owner->lock);
+
+	/* Without a claim nobody would tell us of changes, or of the end. */
+	if (!region->implicit || !region->listed || region->stale ||
+	    region->stuck || region->npages > keep_pages ||
+	    list_empty(&owner->claims))
+		return false;
+	/* It must be possible to drop it without a page lock. */
+	if (region->written && !region->pfnmap)
+		return false;
+
+	while (owner->kept_pages > keep_pages - region->npages)
+		kept_drop_oldest(owner, dropped);
+	list_add_tail(&region->kept_entry, &owner->kept);
+	spin_lock(&prereg_kept_lock);
+	list_add_tail(&region->lru_entry, &prereg_kept_lru);
+	spin_unlock(&prereg_kept_lock);
+	kept_count(region, region->npages);
+	return true;
+}
+
+void prereg_kept_free(struct list_head *dropped)
+{
+	struct prereg_region *region, *next;
+	struct prereg_owner *owner;
+
+	list_for_each_entry_safe(region, next, dropped, kept_entry) {
+		list_del(&region->kept_entry);
+		owner = region->owner;
+		prereg_owner_hold(owner);
+		prereg_region_destroy(region);
+
+		spin_lock(&owner->lock);
+		owner->dropping--;
+		spin_unlock(&owner->lock);
+		wake_up_all(&owner->pinned);
+		prereg_owner_pay_later(owner);
+		prereg_owner_drop(owner);
+	}
+}
+
+bool prereg_kept_trim(struct prereg_owner *owner)
+{
+	LIST_HEAD(dropped);
+	bool any;
+
+	spin_lock(&owner->lock);
+	prereg_kept_drop_all(owner, &dropped);
+	spin_unlock(&owner->lock);
+	any = !list_empty(&dropped);
+	prereg_kept_free(&dropped);
+	return any;
+}
+
+static unsigned long kept_shrink_count(struct shrinker *shrinker,
+				       struct shrink_control *control)
+{
+	return atomic_long_read(&prereg_stats[PREREG_STAT_KEPT_PAGES]);
+}
+
+/*
+ * The lock of the oldest one's owner is inside out here, and its holder may be waiting for
+ * memory on another CPU: it is only tried, and the next one's turn comes then.
+ */
+static unsigned long kept_shrink_scan(struct shrinker *shrinker,
+				      struct shrink_control *control)
+{
+	struct prereg_region *region, *next;
+	unsigned long npages = 0;
+	LIST_HEAD(dropped);
+
+	spin_lock(&prereg_kept_lock);
+	list_for_each_entry_safe(region, next, &prereg_kept_lru, lru_entry) {
+		struct prereg_owner *owner = region->owner;
+
+		if (npages >= control->nr_to_scan)
+			break;
+		if (!spin_trylock(&owner->lock))
+			continue;
+		npages += region->npages;
+		prereg_range_remove(&region->range, &owner->regions);
+		region->listed = false;
+		list_del(&region->lru_entry);
+		list_move_tail(&region->kept_entry, &dropped);
+		kept_count(region, -(long)region->npages);
+		owner->dropping++;
+		spin_unlock(&owner->lock);
+	}
+	spin_unlock(&prereg_kept_lock);
+	prereg_kept_free(&dropped);
+	return npages ? npages : SHRINK_STOP;
+}
+
+int prereg_kept_init(void)
+{
+	prereg_kept_shrinker = prereg_compat_shrinker_add(kept_shrink_count,
+							  kept_shrink_scan);
+	return prereg_kept_shrinker ? 0 : -ENOMEM;
+}
+
+void prereg_kept_exit(void)
+{
+	prereg_compat_shrinker_remove(prereg_kept_shrinker);
+}
