@@ -71,6 +71,12 @@ static struct prereg_claim *claim_find(const struct prereg_type1 *type1,
 	return NULL;
 }
 
+struct prereg_claim *
+prereg_type1_claim(const struct prereg_container *container)
+{
+	return claim_find(container->type1, current->mm);
+}
+
 /* The owner has nothing mapped any more. */
 static void claim_free(struct prereg_claim *claim)
 {

@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/vfio.h>
 
+#include "../include/uapi/linux/vfio_prereg.h"
 #include "compat/vfio_driver.h"
 #include "prereg.h"
 
@@ -105,7 +106,9 @@ static long prereg_vfio_ioctl(void *iommu_data, unsigned int cmd,
 	if (!id)
 		return -ENODEV;
 	this_cpu_inc(prereg_calls);
-	if (prereg_container_is_type1(id))
+	if (cmd == VFIO_PREREG_GET_INFO)
+		ret = prereg_get_info(id, arg);
+	else if (prereg_container_is_type1(id))
 		ret = prereg_type1_ioctl(id, cmd, arg);
 	else
 		ret = prereg_spapr_v2_ioctl(id, cmd, arg);

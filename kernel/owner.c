@@ -209,7 +209,8 @@ static int prereg_owner_invalidate_start(struct mmu_notifier *notifier,
 		return 0;
 	/* Reclaim and compaction in the owner's own context are not its doing. */
 	by_owner = current->mm == range->mm && !(current->flags & PF_MEMALLOC) &&
-		   range->event <= MMU_NOTIFY_CLEAR;
+		   (range->event == MMU_NOTIFY_UNMAP ||
+		    range->event == MMU_NOTIFY_CLEAR);
 	prereg_regions_invalidate(owner, range->start, last, by_owner,
 				  mmu_notifier_range_blockable(range));
 	return 0;

@@ -95,6 +95,7 @@ struct prereg_stale {
  *	every region
  * @mm: held with mmgrab(), so the charge can be given back after exit
  * @debt: pages still to be returned to RLIMIT_MEMLOCK
+ * @registered_pages: in its regions
  * @settle: returns them; holds a struct reference while queued
  * @pinned: woken when a region leaves PREREG_REGION_PINNING, or @dropping gets less
  * @lock: protects everything below
@@ -114,6 +115,7 @@ struct prereg_owner {
 	struct kref		ref;
 	struct mm_struct	*mm;
 	atomic_long_t		debt;
+	atomic_long_t		registered_pages;
 	struct work_struct	settle;
 	wait_queue_head_t	pinned;
 	spinlock_t		lock;
@@ -748,6 +750,11 @@ void prereg_mapping_exit(void);
 long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 			   unsigned long arg);
 
+/* ---- info.c ----------------------------------------------------------- */
+
+/* VFIO_PREREG_GET_INFO, of containers of any type. */
+long prereg_get_info(unsigned long id, unsigned long arg);
+
 /* ---- type1.c ---------------------------------------------------------- */
 
 /* The ioctls of container types VFIO_TYPE1_IOMMU and VFIO_TYPE1v2_IOMMU. */
@@ -772,6 +779,10 @@ struct prereg_type1 {
 
 /* Return: NULL: no memory. */
 struct prereg_type1 *prereg_type1_alloc(bool v2);
+
+/* What current->mm has in the container, or NULL. container->lock held. */
+struct prereg_claim *
+prereg_type1_claim(const struct prereg_container *container);
 
 /* Unmap everything, give up all claims and free container->type1. container->lock held. */
 void prereg_type1_free(struct prereg_container *container);

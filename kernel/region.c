@@ -472,6 +472,7 @@ static int prereg_region_populate(struct prereg_region *region)
 	int ret = prereg_region_fill(region);
 
 	if (!ret) {
+		atomic_long_add(region->npages, &owner->registered_pages);
 		prereg_stat_add(PREREG_STAT_REGIONS, 1);
 		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 				prereg_region_footprint(region));
@@ -492,6 +493,7 @@ static int prereg_region_populate(struct prereg_region *region)
 
 void prereg_region_destroy(struct prereg_region *region)
 {
+	atomic_long_sub(region->npages, &region->owner->registered_pages);
 	prereg_stat_add(PREREG_STAT_REGIONS, -1);
 	prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 			-(long)prereg_region_footprint(region));

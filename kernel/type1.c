@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
+#include "../include/uapi/linux/vfio_prereg.h"
 #include "dma.h"
 #include "prereg.h"
 
@@ -185,6 +186,37 @@ static int type1_get_info(unsigned long id, void __user *user)
 	return copy_to_user(user, &info, bytes) ? -EFAULT : 0;
 }
 
+static int type1_keep(unsigned long id, void __user *user)
+{
+	struct prereg_container *container;
+	struct prereg_owner *owner = NULL;
+	struct prereg_claim *claim;
+	struct vfio_prereg_keep keep;
+
+	if (copy_from_user(&keep, user, sizeof(keep)))
+		return -EFAULT;
+	if (keep.argsz < sizeof(keep) || keep.flags)
+		return -EINVAL;
+
+	container = prereg_container_lock(id);
+	if (IS_ERR(container))
+		return PTR_ERR(container);
+	container->type1->keep_pages = keep.bytes >> PAGE_SHIFT;
+	claim = prereg_type1_claim(container);
+	if (claim && !container->type1->keep_pages) {
+		owner = claim->owner;
+		prereg_owner_hold(owner);
+	}
+	prereg_container_unlock(container);
+
+	if (owner) {
+		prereg_kept_trim(owner);
+		prereg_owner_pay(owner);
+		prereg_owner_drop(owner);
+	}
+	return 0;
+}
+
 long prereg_type1_ioctl(unsigned long id, unsigned int cmd, unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
@@ -196,6 +228,8 @@ long prereg_type1_ioctl(unsigned long id, unsigned int cmd, unsigned long arg)
 		return type1_map(id, user);
 	case VFIO_IOMMU_UNMAP_DMA:
 		return type1_unmap(id, user);
+	case VFIO_PREREG_KEEP:
+		return type1_keep(id, user);
 	default:
 		return -ENOTTY;
 	}
