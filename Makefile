@@ -51,6 +51,12 @@ check:
 	@TARGET="$(CHECK_TARGETS)" scripts/setup build guest vm unit style || [ $(words $(CHECK_TARGETS)) -gt 1 ]
 	@tests/check $(subst $(empty) ,$(comma),$(CHECK_TARGETS))
 
+# Real programs, out of Debian's packages, on the container backends.
+.PHONY: clients
+clients: module
+	@scripts/setup vm
+	@tests/clients/run $(TARGET)
+
 .PHONY: check-debug
 check-debug:
 	@scripts/setup build guest vm debug

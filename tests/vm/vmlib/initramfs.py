@@ -38,6 +38,17 @@ class Cpio:
             mode = os.stat(path).st_mode & 0o777 if mode is None else mode
             self.entry(name, stat.S_IFREG | mode, data.read())
 
+    def tree(self, name, folder):
+        """Adds all that is in the host's FOLDER below NAME; links stay links."""
+        for where, folders, files in os.walk(folder):
+            for base in sorted(folders + files):
+                path = os.path.join(where, base)
+                inside = os.path.normpath(os.path.join(name, os.path.relpath(path, folder)))
+                if os.path.islink(path):
+                    self.entry(inside, stat.S_IFLNK | 0o777, os.readlink(path).encode())
+                elif not os.path.isdir(path):
+                    self.file(inside, path)
+
     def close(self):
         """Ends the archive."""
         self.entry("TRAILER!!!", 0)
@@ -45,9 +56,10 @@ class Cpio:
 
 
 def build(target, path, extra=()):
-    """Writes the initramfs of TARGET to PATH. EXTRA: (host path, guest path) of more files."""
+    """Writes the initramfs of TARGET to PATH. EXTRA: (host path, guest path) of more files, or folders with all that is in them."""
     archive = Cpio(path)
-    for folder in ("proc", "sys", "dev", "tmp", "out", "bin", "m", "t"):
+    # Without an entry the root is anybody's to write in, which some programs do not like.
+    for folder in (".", "proc", "sys", "dev", "tmp", "out", "bin", "m", "t"):
         archive.entry(folder, stat.S_IFDIR | 0o755)
     archive.entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1))
     archive.file("bin/busybox", target.busybox(), 0o755)
@@ -75,5 +87,6 @@ def build(target, path, extra=()):
             if os.path.isfile(program) and os.access(program, os.X_OK):
                 archive.file("%s/%s" % (folder, name), program, 0o755)
     for source, guest in extra:
-        archive.file(guest.lstrip("/"), source)
+        add = archive.tree if os.path.isdir(source) else archive.file
+        add(guest.lstrip("/"), source)
     archive.close()

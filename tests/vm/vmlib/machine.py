@@ -11,7 +11,7 @@ import time
 
 from . import devicetree
 from .faults import Faults
-from .target import Problem
+from .target import TOP, Problem
 
 # For a guest that is not slow, as are the others.
 BOOT_SECONDS = 120
@@ -91,7 +91,7 @@ class Machine:
         with open(qemu_log, "ab") as log:
             # It ends with the thread that starts it, so with this process too.
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *words], stdin=subprocess.DEVNULL, stdout=log,
+                ["setpriv", "--pdeathsig", "KILL", *words], cwd=TOP, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=self.faults.qemu_log if self.faults else log, pass_fds=[end.fileno() for end in ends])
         self.selector = selectors.DefaultSelector()
         for port in (self.console, self.channel):
@@ -220,7 +220,7 @@ class Machine:
 
 
 def command(target, initrd, memory, cpus, gdb, append):
-    """QEMU's command line, without serial ports."""
+    """QEMU's command line, without serial ports; paths of a machine's file are relative to the top of the sources."""
     qemu = shutil.which(target.set["QEMU"])
     if not qemu:
         raise Problem("%s is missing; run \"scripts/setup vm\" as root." % target.set["QEMU"])

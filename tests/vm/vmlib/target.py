@@ -44,7 +44,7 @@ class Target:
         # Both may have kernel arguments.
         self.set = {**on, **own, "APPEND": " ".join((on.get("APPEND", ""), own.get("APPEND", "")))}
         self.slow = float(self.set.get("SLOW", 1))
-        self.out = out or os.path.join(TOP, "build", name)
+        self.out = os.path.abspath(out or os.path.join(TOP, "build", name))
         try:
             with open(os.path.join(self.out, "kver"), encoding="utf-8") as kver:
                 self.kver = kver.read().strip()
