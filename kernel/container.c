@@ -44,6 +44,8 @@ static struct prereg_container *prereg_slot_take(void)
 		container = kzalloc(sizeof(*container), GFP_KERNEL);
 		if (container) {
 			mutex_init(&container->lock);
+			mutex_init(&container->devices_lock);
+			INIT_LIST_HEAD(&container->devices);
 			container->id = PREREG_SLOTS + prereg_slots_used;
 			WRITE_ONCE(prereg_slots[prereg_slots_used++],
 				   container);
@@ -124,6 +126,11 @@ void prereg_containers_count(unsigned long *nmappings, u64 *mapped_bytes)
 		*mapped_bytes += container->mapped_bytes;
 		mutex_unlock(&container->lock);
 	}
+}
+
+struct prereg_container *prereg_container_held(unsigned long id)
+{
+	return prereg_container_slot(id);
 }
 
 struct prereg_container *prereg_container_lock_held(unsigned long id)

@@ -14,7 +14,10 @@
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/vfio.h>
 
 #include "dma.h"
 #include "prereg.h"
@@ -53,6 +56,7 @@ struct prereg_type1 *prereg_type1_alloc(bool v2)
 		return NULL;
 	type1->v2 = v2;
 	INIT_LIST_HEAD(&type1->claims);
+	INIT_LIST_HEAD(&type1->groups);
 	type1->keep_pages = (unsigned long)READ_ONCE(keep_mib) <<
 			    (20 - PAGE_SHIFT);
 	return type1;
@@ -60,13 +64,13 @@ struct prereg_type1 *prereg_type1_alloc(bool v2)
 
 /* ---- claims ----------------------------------------------------------- */
 
-static struct prereg_claim *claim_find(const struct prereg_type1 *type1,
-				       const struct mm_struct *mm)
+static struct prereg_type1_claim *claim_find(const struct prereg_type1 *type1,
+					     const struct mm_struct *mm)
 {
-	struct prereg_claim *claim;
+	struct prereg_type1_claim *claim;
 
-	list_for_each_entry(claim, &type1->claims, container_entry)
-		if (claim->owner->mm == mm)
+	list_for_each_entry(claim, &type1->claims, claim.container_entry)
+		if (claim->claim.owner->mm == mm)
 			return claim;
 	return NULL;
 }
@@ -74,20 +78,46 @@ static struct prereg_claim *claim_find(const struct prereg_type1 *type1,
 struct prereg_claim *
 prereg_type1_claim(const struct prereg_container *container)
 {
-	return claim_find(container->type1, current->mm);
+	struct prereg_type1_claim *claim =
+		claim_find(container->type1, current->mm);
+
+	return claim ? &claim->claim : NULL;
 }
 
-/* The owner has nothing mapped any more. */
-static void claim_free(struct prereg_claim *claim)
+struct prereg_payer prereg_dma_payer(struct prereg_container *container,
+				     const struct prereg_dma *dma)
 {
-	list_del(&claim->container_entry);
-	prereg_claim_leave(claim);
+	const struct prereg_type1_claim *claim =
+		claim_find(container->type1, dma->registration.owner->mm);
+
+	return (struct prereg_payer) {
+		.task		= claim->task,
+		.lock_cap	= dma->lock_cap,
+	};
+}
+
+static struct prereg_type1_claim *claim_alloc(void)
+{
+	struct prereg_type1_claim *claim;
+
+	claim = kzalloc(sizeof(*claim), GFP_KERNEL_ACCOUNT);
+	if (claim)
+		claim->task = get_task_struct(current->group_leader);
+	return claim;
+}
+
+static void claim_free(struct prereg_type1_claim *claim)
+{
+	if (!claim)
+		return;
+	put_task_struct(claim->task);
 	kfree(claim);
 }
 
 /* ---- mappings --------------------------------------------------------- */
 
-static void dma_free(struct prereg_dma *dma, unsigned long keep_pages)
+/* It is mapped nowhere any more: it gives back its memory. */
+static void dma_put_region(struct prereg_dma *dma, unsigned long keep_pages)
 {
 	struct prereg_region *region = dma->registration.region;
 
@@ -95,66 +125,109 @@ static void dma_free(struct prereg_dma *dma, unsigned long keep_pages)
 		prereg_region_put_kept(region, keep_pages);
 	else if (region)
 		prereg_region_put(region);
+	dma->registration.region = NULL;
+}
+
+static void dma_free(struct prereg_dma *dma)
+{
+	if (dma->npages)
+		prereg_emulated_forget(dma);
+	dma_put_region(dma, 0);
+	kvfree(dma->dirty);
 	kmem_cache_free(prereg_dma_cache, dma);
 }
 
-/* Free what was unmapped. */
-static void dmas_free(struct rb_root *taken, unsigned long keep_pages)
+static void dmas_free(struct rb_root *taken)
 {
 	struct prereg_mapping *mapping;
 
 	while ((mapping = prereg_mapping_pop(taken))) {
-		dma_free(mapping_dma(mapping), keep_pages);
+		dma_free(mapping_dma(mapping));
 		cond_resched();
 	}
 }
 
-/*
- * Called by the owner's release(), with a container that may have lost its claim to
- * somebody else's tear-down, and by prereg_type1_free(). container->lock makes
- * them one after the other; calls of the owner's cannot run (release) or come later
- * and find the container gone (free).
- */
+/* The owner has nothing else here; the claim goes last, see prereg_owner_release(). */
 static void claim_disown(struct prereg_container *container,
-			 struct prereg_claim *claim)
+			 struct prereg_type1_claim *claim)
 {
 	struct rb_root taken = RB_ROOT;
 
-	prereg_mapping_take(container, 0, U64_MAX, claim->owner, &taken);
-	dmas_free(&taken, 0);
+	prereg_mapping_take(container, 0, U64_MAX, claim->claim.owner, &taken);
+	dmas_free(&taken);
+	list_del(&claim->claim.container_entry);
+	prereg_claim_leave(&claim->claim);
 	claim_free(claim);
 }
 
+/*
+ * Called by the owner's release(), with a container that may have lost its claim to
+ * prereg_type1_free(), which may also come while emulated devices are told: then
+ * there is no claim any more. Calls of the owner's cannot run.
+ */
 void prereg_type1_disown(struct prereg_container *container,
 			 struct prereg_owner *owner)
 {
-	struct prereg_claim *claim = claim_find(container->type1, owner->mm);
+	unsigned long id = container->id;
+	struct prereg_type1_claim *claim;
 
+	prereg_emulated_unmap(container, 0, U64_MAX, owner);
+	if (container->id != id)
+		return;
+	claim = claim_find(container->type1, owner->mm);
 	/* The same mm can have another owner object, but not at the same time. */
-	if (claim && claim->owner == owner)
+	if (claim && claim->claim.owner == owner)
 		claim_disown(container, claim);
 }
 
+/* VFIO has no device open in it, and detached all groups. */
 void prereg_type1_free(struct prereg_container *container)
 {
 	struct prereg_type1 *type1 = container->type1;
-	struct prereg_claim *claim, *next;
+	struct prereg_type1_claim *claim, *next;
 
-	list_for_each_entry_safe(claim, next, &type1->claims, container_entry)
+	list_for_each_entry_safe(claim, next, &type1->claims,
+				 claim.container_entry)
 		claim_disown(container, claim);
+	WARN_ON(!list_empty(&type1->groups) || container->ndevices);
 	kfree(type1);
 }
 
-/* VFIO releases the container next: what is left of it is freed there. */
+/*
+ * Without emulated devices VFIO releases the container next. With some, what is mapped
+ * stays mapped for them, and what they pinned stays pinned and charged.
+ */
 void prereg_type1_hw_goes(struct prereg_container *container)
 {
+	struct prereg_type1 *type1 = container->type1;
 	struct rb_root taken = RB_ROOT;
-	struct prereg_claim *claim;
+	struct prereg_type1_claim *claim;
+	struct prereg_mapping *mapping;
+	struct prereg_dma *dma;
 
 	prereg_mapping_take(container, 0, U64_MAX, NULL, &taken);
-	dmas_free(&taken, 0);
-	list_for_each_entry(claim, &container->type1->claims, container_entry)
-		prereg_owner_pay(claim->owner);
+	while ((mapping = prereg_mapping_pop(&taken))) {
+		dma = mapping_dma(mapping);
+		if (!type1->emulated_groups) {
+			dma_free(dma);
+			continue;
+		}
+		prereg_emulated_charge(dma, false);
+		dma_put_region(dma, 0);
+		mapping->offset = 0;
+		WARN_ON(prereg_mapping_add(container, mapping));
+	}
+	list_for_each_entry(claim, &type1->claims, claim.container_entry)
+		prereg_owner_pay(claim->claim.owner);
+}
+
+struct prereg_dma *prereg_dma_find(struct prereg_container *container,
+				   u64 iova)
+{
+	struct prereg_mapping *mapping =
+		prereg_mapping_first(container, iova, iova);
+
+	return mapping ? mapping_dma(mapping) : NULL;
 }
 
 u64 prereg_type1_page(const struct prereg_container *container)
@@ -200,36 +273,38 @@ static int dma_check(struct prereg_container *container, u64 iova, u64 last,
  * @region: one user
  */
 struct dma_parts {
-	struct prereg_owner	*owner;
-	struct prereg_claim	*claim;
-	struct prereg_region	*region;
+	struct prereg_owner		*owner;
+	struct prereg_type1_claim	*claim;
+	struct prereg_region		*region;
 };
 
 /* Get the claim, and the region if there is an IOMMU. No lock held. */
-static int dma_parts_get(struct dma_parts *parts, unsigned long vaddr,
-			 u64 bytes, int prot, bool region)
+static int dma_parts_get(struct dma_parts *parts, const struct prereg_dma *dma,
+			 bool has_hw)
 {
-	if (!parts->owner) {
-		struct prereg_owner *owner = prereg_owner_get_current();
+	const struct prereg_range *range = &dma->registration.range;
+	struct prereg_region *region;
+	struct prereg_owner *owner;
 
+	if (!parts->owner) {
+		owner = prereg_owner_get_current();
 		if (IS_ERR(owner))
 			return PTR_ERR(owner);
 		parts->owner = owner;
 	}
 	if (!parts->claim) {
-		parts->claim = kzalloc(sizeof(*parts->claim),
-				       GFP_KERNEL_ACCOUNT);
+		parts->claim = claim_alloc();
 		if (!parts->claim)
 			return -ENOMEM;
 	}
-	if (region && !parts->region) {
-		struct prereg_region *made =
-			prereg_region_get_implicit(parts->owner, vaddr, bytes,
-						   prot & IOMMU_WRITE);
-
-		if (IS_ERR(made))
-			return PTR_ERR(made);
-		parts->region = made;
+	if (has_hw && !parts->region) {
+		region = prereg_region_get_implicit(parts->owner, range->first,
+						    dma_bytes(dma),
+						    dma->mapping.prot & IOMMU_WRITE,
+						    NULL);
+		if (IS_ERR(region))
+			return PTR_ERR(region);
+		parts->region = region;
 	}
 	return 0;
 }
@@ -238,7 +313,7 @@ static void dma_parts_put(struct dma_parts *parts)
 {
 	if (parts->region)
 		prereg_region_put(parts->region);
-	kfree(parts->claim);
+	claim_free(parts->claim);
 	if (parts->owner) {
 		prereg_owner_pay(parts->owner);
 		prereg_owner_put(parts->owner);
@@ -249,21 +324,29 @@ static void dma_parts_put(struct dma_parts *parts)
  * The mm's claim, or the new one, or NULL. While we hold a notifier reference of parts->owner
  * the mm has no other owner object, so the parts fit a claim that is there.
  */
-static struct prereg_claim *dma_claim(struct prereg_container *container,
-				      struct dma_parts *parts)
+static struct prereg_type1_claim *dma_claim(struct prereg_container *container,
+					    struct dma_parts *parts)
 {
-	struct prereg_claim *claim = claim_find(container->type1, current->mm);
+	struct prereg_type1_claim *claim =
+		claim_find(container->type1, current->mm);
 
 	if (claim || !parts->claim)
 		return claim;
 	claim = parts->claim;
-	claim->container = container;
-	claim->owner = parts->owner;
-	list_add(&claim->container_entry, &container->type1->claims);
-	prereg_claim_enter(claim);
+	claim->claim.container = container;
+	claim->claim.owner = parts->owner;
+	list_add(&claim->claim.container_entry, &container->type1->claims);
+	prereg_claim_enter(&claim->claim);
 	parts->claim = NULL;
 	parts->owner = NULL;
 	return claim;
+}
+
+static void dma_set_region(struct prereg_dma *dma, struct prereg_region *region)
+{
+	dma->registration.region = region;
+	dma->mapping.offset = dma->registration.range.first -
+			      region->range.first;
 }
 
 /* Map it with what is there. Return: as prereg_dma_map(); -EAGAIN parts are missing. */
@@ -271,7 +354,7 @@ static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
 		   struct dma_parts *parts)
 {
 	struct prereg_registration *registration = &dma->registration;
-	struct prereg_claim *claim;
+	struct prereg_type1_claim *claim;
 	int ret;
 
 	ret = dma_check(container, dma->mapping.range.first,
@@ -281,22 +364,25 @@ static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
 	claim = dma_claim(container, parts);
 	if (!claim)
 		return -EAGAIN;
-	if (container->hw && !parts->region)
-		parts->region = prereg_region_find(claim->owner,
-						   registration->range.first,
-						   registration->range.last -
-						   registration->range.first + 1,
-						   dma->mapping.prot & IOMMU_WRITE);
+	registration->owner = claim->claim.owner;
 	if (container->hw) {
 		if (!parts->region)
+			parts->region =
+				prereg_region_find(registration->owner,
+						   registration->range.first,
+						   dma_bytes(dma),
+						   dma->mapping.prot & IOMMU_WRITE);
+		if (!parts->region)
 			return -EAGAIN;
-		registration->region = parts->region;
-		dma->mapping.offset = registration->range.first -
-				      parts->region->range.first;
+		dma_set_region(dma, parts->region);
 	}
-	registration->owner = claim->owner;
-	ret = prereg_mapping_add(container, &dma->mapping);
+	if (container->type1->dirty_tracking && !dma->dirty)
+		ret = prereg_dirty_alloc(dma, prereg_type1_page(container));
 	if (!ret)
+		ret = prereg_mapping_add(container, &dma->mapping);
+	if (ret)
+		registration->region = NULL;
+	else if (container->hw)
 		parts->region = NULL;
 	return ret;
 }
@@ -319,6 +405,7 @@ int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
 	dma->mapping.prot = prot;
 	dma->registration.range.first = vaddr;
 	dma->registration.range.last = vaddr + bytes - 1;
+	dma->lock_cap = capable(CAP_IPC_LOCK);
 
 	do {
 		container = prereg_container_lock(id);
@@ -332,17 +419,16 @@ int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
 		if (ret != -EAGAIN)
 			break;
 		/* Others run meanwhile; everything is looked at again. */
-		ret = dma_parts_get(&parts, vaddr, bytes, prot, has_hw);
+		ret = dma_parts_get(&parts, dma, has_hw);
 	} while (!ret);
 
 	if (ret)
-		kmem_cache_free(prereg_dma_cache, dma);
+		dma_free(dma);
 	dma_parts_put(&parts);
 	return ret;
 }
 
-/* Does a mapping lie across the cut, that is on both sides of it? */
-static bool dma_is_cut(struct prereg_container *container, u64 cut)
+bool prereg_dma_is_cut(struct prereg_container *container, u64 cut)
 {
 	const struct prereg_mapping *mapping =
 		cut ? prereg_mapping_first(container, cut, cut) : NULL;
@@ -354,62 +440,276 @@ static bool dma_is_cut(struct prereg_container *container, u64 cut)
  * Type 1 is as it was before mappings were remembered: an UNMAP that begins inside a
  * mapping unmaps nothing, one that covers a mapping's first address all of it. v2
  * refuses to cut one.
+ * Return: 0: unmap what reaches into the range; 1: nothing; -EINVAL.
+ */
+static int dma_unmap_check(struct prereg_container *container, u64 iova,
+			   u64 last, bool all, const struct vfio_bitmap *bitmap)
+{
+	const struct prereg_type1 *type1 = container->type1;
+	u64 page = prereg_type1_page(container);
+
+	if (!all && (iova | (last + 1)) & (page - 1))
+		return -EINVAL;
+	if (bitmap && (!type1->dirty_tracking || bitmap->pgsize != page))
+		return -EINVAL;
+	if (prereg_dma_is_cut(container, iova))
+		return type1->v2 ? -EINVAL : 1;
+	if (type1->v2 && prereg_dma_is_cut(container, last + 1))
+		return -EINVAL;
+	return 0;
+}
+
+/*
+ * Take the mappings out of the container, to @taken: what is another process's is given
+ * back here, under the lock, for which its release() waits.
+ * Return: 0, or as prereg_dma_unmap(). @own: current's owner, if any is his.
  */
 static int dma_take(struct prereg_container *container, u64 iova, u64 last,
-		    bool all, struct rb_root *taken)
+		    bool all, const struct vfio_bitmap *bitmap,
+		    struct rb_root *taken, struct prereg_owner **own)
 {
-	if (!all && (iova | (last + 1)) & (prereg_type1_page(container) - 1))
-		return -EINVAL;
-	if (dma_is_cut(container, iova))
-		return container->type1->v2 ? -EINVAL : 0;
-	if (container->type1->v2 && dma_is_cut(container, last + 1))
-		return -EINVAL;
+	unsigned long id = container->id;
+	struct prereg_mapping *mapping;
+	struct prereg_range *range;
+	struct prereg_owner *owner;
+	int ret;
+
+	ret = dma_unmap_check(container, iova, last, all, bitmap);
+	if (ret)
+		return min(ret, 0);
+	/* Others may run meanwhile. */
+	prereg_emulated_unmap(container, iova, last, NULL);
+	if (container->id != id)
+		return -ENODEV;
+	ret = dma_unmap_check(container, iova, last, all, bitmap);
+	if (ret)
+		return min(ret, 0);
+
 	prereg_mapping_take(container, iova, last, NULL, taken);
+	for (range = prereg_range_find(taken, 0, U64_MAX); range;
+	     range = prereg_range_next(range)) {
+		mapping = container_of(range, struct prereg_mapping, range);
+		owner = mapping->registration->owner;
+		if (owner->mm == current->mm) {
+			*own = owner;
+			continue;
+		}
+		dma_put_region(mapping_dma(mapping), 0);
+		prereg_owner_pay(owner);
+	}
 	return 0;
 }
 
 int prereg_dma_unmap(unsigned long id, u64 iova, u64 last, bool all,
-		     u64 *unmapped)
+		     const struct vfio_bitmap *bitmap, u64 *unmapped)
 {
-	struct rb_root taken = RB_ROOT, own = RB_ROOT;
-	struct prereg_owner *owner, *own_owner = NULL;
 	struct prereg_container *container;
+	struct prereg_owner *own = NULL;
+	struct rb_root taken = RB_ROOT;
 	struct prereg_mapping *mapping;
 	unsigned long keep_pages;
+	struct prereg_dma *dma;
+	bool all_dirty;
 	int ret;
 
 	*unmapped = 0;
 	container = prereg_container_lock(id);
 	if (IS_ERR(container))
 		return PTR_ERR(container);
-	ret = dma_take(container, iova, last, all, &taken);
 	keep_pages = container->type1->keep_pages;
-
-	/*
-	 * What is another process's is put under the lock, for which its release() waits.
-	 * Ours is put without, so other threads go on mapping: we hold mm_users,
-	 * so there is no release().
-	 */
-	while ((mapping = prereg_mapping_pop(&taken))) {
-		owner = mapping->registration->owner;
-		*unmapped += mapping->range.last - mapping->range.first + 1;
-		if (owner->mm == current->mm) {
-			own_owner = owner;
-			prereg_range_insert(&mapping->range, &own);
-		} else {
-			dma_free(mapping_dma(mapping), 0);
-			prereg_owner_pay(owner);
-		}
-	}
+	all_dirty = container->type1->unscoped_groups;
+	ret = dma_take(container, iova, last, all, bitmap, &taken, &own);
 	/* A tear-down of the container may put it once the lock is dropped. */
-	if (own_owner)
-		prereg_owner_hold(own_owner);
+	if (own)
+		prereg_owner_hold(own);
 	prereg_container_unlock(container);
 
-	if (own_owner) {
-		dmas_free(&own, keep_pages);
-		prereg_owner_pay(own_owner);
-		prereg_owner_drop(own_owner);
+	/*
+	 * What is ours is given back without the lock, so other threads go on mapping: we
+	 * hold mm_users, so there is no release().
+	 */
+	while ((mapping = prereg_mapping_pop(&taken))) {
+		dma = mapping_dma(mapping);
+		*unmapped += dma_bytes(dma);
+		dma_put_region(dma, keep_pages);
+		if (bitmap && !ret)
+			ret = prereg_dirty_report(dma, all_dirty, bitmap,
+						  iova);
+		dma_free(dma);
+		cond_resched();
+	}
+	if (own) {
+		prereg_owner_pay(own);
+		prereg_owner_drop(own);
 	}
 	return ret;
+}
+
+/* ---- groups ----------------------------------------------------------- */
+
+struct prereg_type1_group *
+prereg_type1_find_group(const struct prereg_type1 *type1,
+			const struct iommu_group *group)
+{
+	struct prereg_type1_group *g;
+
+	list_for_each_entry(g, &type1->groups, entry)
+		if (g->group == group)
+			return g;
+	return NULL;
+}
+
+/* The first mapping that has no region, or NULL. */
+static struct prereg_dma *dma_without_region(struct prereg_container *container)
+{
+	struct prereg_mapping *mapping = NULL;
+
+	while ((mapping = prereg_mapping_next(container, mapping)))
+		if (!mapping->registration->region)
+			return mapping_dma(mapping);
+	return NULL;
+}
+
+/*
+ * Make the region of a mapping from before there was an IOMMU; its process may be another
+ * one than ours. Unlocks meanwhile: then the mapping may be gone, or another.
+ */
+static int dma_make_region(struct prereg_container *container,
+			   struct prereg_dma *dma)
+{
+	const struct prereg_dma old = *dma;
+	struct prereg_owner *owner = old.registration.owner;
+	struct prereg_payer payer = prereg_dma_payer(container, dma);
+	struct prereg_region *region;
+	int ret = 0;
+
+	/* Its release() waits for our lock, to remove it. */
+	if (!mmget_not_zero(owner->mm))
+		return -EAGAIN;
+	prereg_owner_hold(owner);
+	get_task_struct(payer.task);
+	prereg_container_unlock(container);
+
+	region = prereg_region_get_implicit(owner, old.registration.range.first,
+					    dma_bytes(&old),
+					    old.mapping.prot & IOMMU_WRITE,
+					    &payer);
+	mutex_lock(&container->lock);
+	dma = prereg_dma_find(container, old.mapping.range.first);
+	if (IS_ERR(region)) {
+		ret = PTR_ERR(region);
+	} else if (dma && !dma->registration.region &&
+		   dma->registration.owner == owner &&
+		   dma->mapping.prot == old.mapping.prot &&
+		   dma->mapping.range.last == old.mapping.range.last &&
+		   dma->registration.range.first ==
+		   old.registration.range.first) {
+		dma_set_region(dma, region);
+		prereg_emulated_charge(dma, true);
+	} else {
+		prereg_region_put(region);
+	}
+	prereg_owner_pay(owner);
+	put_task_struct(payer.task);
+	prereg_container_unlock(container);
+	/* May be the last one: release() takes the lock. */
+	mmput(owner->mm);
+	prereg_owner_drop(owner);
+	mutex_lock(&container->lock);
+	return ret;
+}
+
+/* No IOMMU came after all. */
+static void dmas_put_regions(struct prereg_container *container)
+{
+	struct prereg_mapping *mapping = NULL;
+
+	while ((mapping = prereg_mapping_next(container, mapping))) {
+		if (!mapping->registration->region)
+			continue;
+		prereg_emulated_charge(mapping_dma(mapping), false);
+		dma_put_region(mapping_dma(mapping), 0);
+		mapping->offset = 0;
+		prereg_owner_pay(mapping->registration->owner);
+	}
+}
+
+/* Attach a group with an IOMMU. -EAGAIN: an owner is dying, its release() goes first. */
+static int type1_attach_hw(struct prereg_container *container,
+			   struct iommu_group *group)
+{
+	struct prereg_dma *dma;
+	int ret = 0;
+
+	while (!ret && !container->hw &&
+	       (dma = dma_without_region(container)))
+		ret = dma_make_region(container, dma);
+	if (!ret)
+		ret = prereg_hw_attach(container, group);
+	if (ret && ret != -EAGAIN && !container->hw)
+		dmas_put_regions(container);
+	return ret;
+}
+
+/*
+ * VFIO holds its container's group_lock for writing: nobody else attaches, detaches or
+ * releases the container, also where we unlock it.
+ */
+int prereg_type1_attach(unsigned long id, struct iommu_group *group,
+			bool emulated)
+{
+	struct prereg_container *container;
+	struct prereg_type1_group *g;
+	struct prereg_type1 *type1;
+	int ret;
+
+	g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
+	if (!g)
+		return -ENOMEM;
+	g->group = group;
+	g->emulated = emulated;
+	/* An emulated device writes through us. */
+	g->scoped = emulated;
+
+	do {
+		container = prereg_container_lock_held(id);
+		type1 = container->type1;
+		ret = 0;
+		if (prereg_type1_find_group(type1, group))
+			ret = -EINVAL;
+		else if (!emulated)
+			ret = type1_attach_hw(container, group);
+		if (!ret) {
+			list_add(&g->entry, &type1->groups);
+			type1->emulated_groups += emulated;
+			type1->unscoped_groups += !emulated;
+		}
+		prereg_container_unlock(container);
+		cond_resched();
+	} while (ret == -EAGAIN);
+
+	if (ret)
+		kfree(g);
+	return ret;
+}
+
+void prereg_type1_detach(unsigned long id, struct iommu_group *group)
+{
+	struct prereg_container *container = prereg_container_lock_held(id);
+	struct prereg_type1 *type1 = container->type1;
+	struct prereg_type1_group *g = prereg_type1_find_group(type1, group);
+
+	if (!g)
+		goto unlock;
+	list_del(&g->entry);
+	type1->emulated_groups -= g->emulated;
+	if (!g->emulated)
+		prereg_hw_detach(container, group);
+	if (!g->scoped) {
+		type1->unscoped_groups--;
+		prereg_dirty_set_all(container);
+	}
+	kfree(g);
+unlock:
+	prereg_container_unlock(container);
 }

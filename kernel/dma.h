@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* dma: what the files of types 1 and 3 share. */
+/*
+ * dma: what the files of types 1 and 3 share.
+ *
+ *	type1.c		their ioctls
+ *	dma.c		their mappings, claims and groups
+ *	emulated.c	pages that drivers of emulated devices pin
+ *	dirty.c		which pages may have been written
+ */
 #ifndef PREREG_DMA_H
 #define PREREG_DMA_H
+
+#include <linux/limits.h>
 
 #include "prereg.h"
 
@@ -13,19 +22,191 @@
 	PREREG_DIRTY_BITMAP_BYTES(PREREG_DIRTY_PAGES_MAX)
 
 /**
+ * struct prereg_type1 - what only a container of types 1 and 3 has
+ * @v2: UNMAP must not cut a mapping, as for VFIO_TYPE1v2_IOMMU
+ * @claims: struct prereg_type1_claim: every mm that mapped something
+ * @keep_pages: of an mm's memory, how much UNMAP may leave pinned
+ * @groups: struct prereg_type1_group
+ * @emulated_groups: how many have no IOMMU
+ * @unscoped_groups: how many may write any page that is mapped, as their drivers do
+ *	not pin what they write
+ * @dirty_tracking: each mapping has a bitmap
+ */
+struct prereg_type1 {
+	bool			v2;
+	struct list_head	claims;
+	unsigned long		keep_pages;
+	struct list_head	groups;
+	unsigned int		emulated_groups;
+	unsigned int		unscoped_groups;
+	bool			dirty_tracking;
+};
+
+/**
+ * struct prereg_type1_claim - a claim, and who pays
+ * @claim: what owner.c knows of it
+ * @task: the process that made it, for its RLIMIT_MEMLOCK
+ */
+struct prereg_type1_claim {
+	struct prereg_claim	claim;
+	struct task_struct	*task;
+};
+
+/**
+ * struct prereg_type1_group - an attached group
+ * @entry: in type1->groups
+ * @group: VFIO keeps it alive while it is attached
+ * @emulated: it has no IOMMU
+ * @scoped: its driver pins every page that it writes
+ */
+struct prereg_type1_group {
+	struct list_head	entry;
+	struct iommu_group	*group;
+	bool			emulated;
+	bool			scoped;
+};
+
+/**
  * struct prereg_dma - a mapping of a container of type 1 or 3
  * @mapping: in container->mappings
  * @registration: the use of the region that the mapping is; its owner has a claim in
  *	the container. Its region is NULL as long as there is no IOMMU
+ * @lock_cap: who made it has CAP_IPC_LOCK
+ * @pages: struct prereg_page.range by IOVA: pinned by drivers of emulated devices
+ * @npages: how many of them
+ * @dirty: a bit for each page, while dirty pages are tracked
  */
 struct prereg_dma {
 	struct prereg_mapping		mapping;
 	struct prereg_registration	registration;
+	bool				lock_cap;
+	struct rb_root			pages;
+	unsigned long			npages;
+	unsigned long			*dirty;
 };
 
 static inline struct prereg_dma *mapping_dma(struct prereg_mapping *mapping)
 {
 	return container_of(mapping, struct prereg_dma, mapping);
 }
+
+static inline u64 dma_bytes(const struct prereg_dma *dma)
+{
+	return dma->mapping.range.last - dma->mapping.range.first + 1;
+}
+
+/* The user address that an IOVA is mapped to. */
+static inline unsigned long dma_vaddr(const struct prereg_dma *dma, u64 iova)
+{
+	return dma->registration.range.first +
+	       (iova - dma->mapping.range.first);
+}
+
+/* ---- dma.c; all but map and unmap: container->lock held ------------------ */
+
+/* The mapping that holds an IOVA, or NULL. */
+struct prereg_dma *prereg_dma_find(struct prereg_container *container,
+				   u64 iova);
+
+/* Does a mapping lie across the cut, that is on both sides of it? */
+bool prereg_dma_is_cut(struct prereg_container *container, u64 cut);
+
+/* Who pays for what is pinned for a mapping; its claim keeps the task alive. */
+struct prereg_payer prereg_dma_payer(struct prereg_container *container,
+				     const struct prereg_dma *dma);
+
+/* Size of the smallest page that can be mapped. */
+u64 prereg_type1_page(const struct prereg_container *container);
+
+/* How many more mappings there may be. */
+u64 prereg_type1_dma_avail(const struct prereg_container *container);
+
+/* The group, if it is attached. */
+struct prereg_type1_group *
+prereg_type1_find_group(const struct prereg_type1 *type1,
+			const struct iommu_group *group);
+
+/**
+ * prereg_dma_map - map memory of current->mm
+ * @iova: first IOVA
+ * @bytes: length, not 0; neither iova + bytes nor vaddr + bytes wraps
+ * @vaddr: user address
+ * @prot: IOMMU_READ | IOMMU_WRITE, at least one
+ *
+ * Memory that is not registered is, until it is unmapped. What cannot be pinned is not
+ * found out before there is an IOMMU in the container.
+ * Return: 0; -EINVAL alignment, reserved or behind the aperture; -EEXIST something
+ * is mapped there; -ENOSPC too many mappings; -EFAULT, -ENOMEM, -EOPNOTSUPP see
+ * prereg_region_get(); -ENODEV; -EINTR; what the IOMMU driver said.
+ */
+int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
+		   int prot);
+
+/**
+ * prereg_dma_unmap - unmap whole mappings, whoever made them
+ * @iova: first IOVA
+ * @last: last one
+ * @all: everything, whatever it is
+ * @bitmap: to be told the dirty pages, or NULL
+ * @unmapped: out: sum of their lengths
+ *
+ * Return: 0, also if nothing is mapped; -EINVAL alignment, or, for v2, a mapping lies
+ * across @iova or @last, or no dirty pages are tracked in pages of that size; -EFAULT the
+ * bitmap went away meanwhile; -ENODEV; -EINTR.
+ */
+int prereg_dma_unmap(unsigned long id, u64 iova, u64 last, bool all,
+		     const struct vfio_bitmap *bitmap, u64 *unmapped);
+
+/* ---- emulated.c; container->lock held ----------------------------------- */
+
+/*
+ * Tell emulated devices that mappings go, until nothing of them is pinned: those
+ * that reach into [first, last], of this owner's memory or, where that is NULL, of
+ * anybody's. Drops the lock meanwhile, so everything is to be looked at again.
+ */
+void prereg_emulated_unmap(struct prereg_container *container, u64 first,
+			   u64 last, const struct prereg_owner *owner);
+
+/*
+ * Its pages become the mapping's alone, or its region's: @by_region. Charges go with
+ * them; no limit counts, since nothing is pinned that was not.
+ */
+void prereg_emulated_charge(struct prereg_dma *dma, bool by_region);
+
+/* Its pinned pages are dirty. */
+void prereg_emulated_set_dirty(struct prereg_container *container,
+			       struct prereg_dma *dma);
+
+/* The mapping is gone; what a driver has not unpinned stays pinned. */
+void prereg_emulated_forget(struct prereg_dma *dma);
+
+/* ---- dirty.c ------------------------------------------------------------ */
+
+/* Return: 0; -EINVAL it is too large for a bitmap; -ENOMEM. */
+int prereg_dirty_alloc(struct prereg_dma *dma, u64 page);
+
+/* Pages of [first, last] were written. container->lock held. */
+void prereg_dirty_set(struct prereg_container *container,
+		      struct prereg_dma *dma, u64 first, u64 last);
+
+/* The last group that may write anything is gone: it may have. container->lock held. */
+void prereg_dirty_set_all(struct prereg_container *container);
+
+/* VFIO_IOMMU_DIRTY_PAGES. */
+int prereg_dirty_ioctl(unsigned long id, void __user *user);
+
+/*
+ * Read the bitmap that follows an UNMAP's struct and see whether it can be written. Return: 0;
+ * -EINVAL its size does not fit, -EFAULT.
+ */
+int prereg_dirty_get_bitmap(struct vfio_bitmap *bitmap, void __user *user,
+			    u64 bytes);
+
+/*
+ * Tell user space the dirty pages of a mapping that was taken out of the container.
+ * No lock held. Return: 0, -EFAULT.
+ */
+int prereg_dirty_report(struct prereg_dma *dma, bool all,
+			const struct vfio_bitmap *bitmap, u64 iova);
 
 #endif

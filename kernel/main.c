@@ -120,15 +120,19 @@ static int prereg_vfio_attach_group(void *iommu_data,
 				    struct iommu_group *group,
 				    enum vfio_group_type type)
 {
+	unsigned long id = (unsigned long)iommu_data;
 	struct prereg_container *container;
 	int ret;
 
-	/* A mediated device has no IOMMU behind which memory could be mapped. */
+	if (prereg_container_is_type1(id) && type != VFIO_NO_IOMMU)
+		return prereg_type1_attach(id, group,
+					   type == VFIO_EMULATED_IOMMU);
+	/* There is no IOMMU behind which registered memory could be mapped. */
 	if (type != VFIO_IOMMU)
 		return -EINVAL;
 
 	do {
-		container = prereg_container_lock_held((unsigned long)iommu_data);
+		container = prereg_container_lock_held(id);
 		ret = prereg_hw_attach(container, group);
 		prereg_container_unlock(container);
 		/* -EAGAIN: let the owner's release() have the lock first. */
@@ -140,9 +144,14 @@ static int prereg_vfio_attach_group(void *iommu_data,
 static void prereg_vfio_detach_group(void *iommu_data,
 				     struct iommu_group *group)
 {
-	struct prereg_container *container =
-		prereg_container_lock_held((unsigned long)iommu_data);
+	unsigned long id = (unsigned long)iommu_data;
+	struct prereg_container *container;
 
+	if (prereg_container_is_type1(id)) {
+		prereg_type1_detach(id, group);
+		return;
+	}
+	container = prereg_container_lock_held(id);
 	prereg_hw_detach(container, group);
 	prereg_container_unlock(container);
 }
@@ -155,6 +164,11 @@ static const struct vfio_iommu_driver_ops prereg_vfio_ops = {
 	.ioctl		= prereg_vfio_ioctl,
 	.attach_group	= prereg_vfio_attach_group,
 	.detach_group	= prereg_vfio_detach_group,
+	.pin_pages	= prereg_emulated_pin_pages,
+	.unpin_pages	= prereg_emulated_unpin_pages,
+	.register_device	= prereg_emulated_register_device,
+	.unregister_device	= prereg_emulated_unregister_device,
+	.dma_rw		= prereg_emulated_dma_rw,
 };
 
 static int __init prereg_init(void)

@@ -429,7 +429,7 @@ int prereg_mapping_add(struct prereg_container *container,
 		return -ENOSPC;
 	if (!mapping_insert(container, mapping))
 		return -EEXIST;
-	if (!container->hw)
+	if (!mapping->registration->region)
 		return 0;
 	if (mapping->prot & IOMMU_WRITE)
 		WRITE_ONCE(mapping->registration->region->written, true);

@@ -31,7 +31,7 @@ static void prereg_owner_settle(struct prereg_owner *owner)
 	/* Taken under the lock: who finds none has waited for who took it. */
 	mmap_write_lock(owner->mm);
 	npages = atomic_long_xchg(&owner->debt, 0);
-	__account_locked_vm(owner->mm, npages, false, current, true);
+	__account_locked_vm(owner->mm, abs(npages), npages < 0, current, true);
 	mmap_write_unlock(owner->mm);
 	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);
 }
@@ -321,25 +321,34 @@ void prereg_owner_drop(struct prereg_owner *owner)
 	kref_put(&owner->ref, prereg_owner_destroy);
 }
 
-static int owner_charge(struct prereg_owner *owner, unsigned long npages)
+static int owner_charge(struct prereg_owner *owner, unsigned long npages,
+			const struct prereg_payer *payer)
 {
 	int ret;
 
 	prereg_owner_settle(owner);
 	if (mmap_write_lock_killable(owner->mm))
 		return -EINTR;
-	ret = __account_locked_vm(owner->mm, npages, true, current,
-				  capable(CAP_IPC_LOCK));
+	ret = __account_locked_vm(owner->mm, npages, true, payer->task,
+				  payer->lock_cap);
 	mmap_write_unlock(owner->mm);
 	return ret;
 }
 
-int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages)
+int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages,
+			const struct prereg_payer *payer)
 {
-	int ret = owner_charge(owner, npages);
+	struct prereg_payer self;
+	int ret;
 
+	if (!payer) {
+		self.task = current;
+		self.lock_cap = capable(CAP_IPC_LOCK);
+		payer = &self;
+	}
+	ret = owner_charge(owner, npages, payer);
 	if (ret == -ENOMEM && prereg_kept_trim(owner))
-		ret = owner_charge(owner, npages);
+		ret = owner_charge(owner, npages, payer);
 	if (!ret)
 		prereg_stat_add(PREREG_STAT_CHARGED_PAGES, npages);
 	return ret;

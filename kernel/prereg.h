@@ -39,6 +39,7 @@
  *
  * LOCKS, outermost first
  *
+ *	container->devices_lock	(mutex)	emulated devices
  *	container->lock	(mutex)	claims, registrations, mappings, windows, hw
  *	mm->mmap_lock		taken for charging and, inside gup, for pinning
  *	owner->lock	(spin)	regions, their users and state, claims; also
@@ -71,6 +72,7 @@ static_assert(sizeof(unsigned long) == sizeof(u64));
 
 struct prereg_container;
 struct prereg_type1;
+struct vfio_device;
 
 /* ---- owner.c ---------------------------------------------------------- */
 
@@ -183,17 +185,31 @@ int prereg_owners_init(void);
 void prereg_owners_exit(void);
 
 /**
+ * struct prereg_payer - whose RLIMIT_MEMLOCK counts
+ * @task: its limit
+ * @lock_cap: it may lock as much as it likes (CAP_IPC_LOCK)
+ */
+struct prereg_payer {
+	struct task_struct	*task;
+	bool			lock_cap;
+};
+
+/**
  * prereg_owner_charge - charge pages to the owner's RLIMIT_MEMLOCK
+ * @payer: NULL: current
  *
  * What is kept of the owner makes room if it must.
- * Context: current->mm == owner->mm. Takes mmap_lock for writing.
+ * Context: holds mm_users of owner->mm. Takes mmap_lock for writing.
  * Return: 0, -ENOMEM above the limit (CAP_IPC_LOCK lifts it), -EINTR.
  */
-int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages);
+int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages,
+			const struct prereg_payer *payer);
 
-/* The reverse, in two steps: note pages to be returned, from any context ... */
-static inline void prereg_owner_owe(struct prereg_owner *owner,
-				    unsigned long npages)
+/*
+ * The reverse, in two steps: note pages to be returned, from any context (or, where
+ * there are less than 0, to be charged whatever the limit) ...
+ */
+static inline void prereg_owner_owe(struct prereg_owner *owner, long npages)
 {
 	atomic_long_add(npages, &owner->debt);
 }
@@ -322,13 +338,19 @@ struct prereg_region *prereg_region_find(struct prereg_owner *owner,
  * A region that is made is exactly as long as asked for. It can be found by others
  * unless it overlaps one that a REGISTER made, or a longer one. Memory that is not
  * to be written is pinned for reading only.
- * Context and errors: as prereg_region_get(), without -EINVAL; -EOPNOTSUPP only for
- * @write.
+ * Context: holds mm_users of owner->mm, no prereg lock. Sleeps.
+ * Errors: as prereg_region_get(), without -EINVAL; -EOPNOTSUPP only for @write.
  */
 struct prereg_region *prereg_region_get_implicit(struct prereg_owner *owner,
 						 unsigned long vaddr,
 						 unsigned long bytes,
-						 bool write);
+						 bool write,
+						 const struct prereg_payer *payer);
+
+/* Pin one page of the owner's. Context and errors: as prereg_region_get_implicit(). */
+int prereg_page_pin(struct prereg_owner *owner, unsigned long vaddr,
+		    bool write, struct page **page);
+void prereg_page_unpin(struct page *page, bool dirty);
 
 /**
  * prereg_region_put - drop one user; the last one unpins, and owes the charge
@@ -496,6 +518,10 @@ struct prereg_registration {
  * @cost: what they count, see mappings_max in mapping.c
  * @windows: the slots, by prereg_window.page_shift in use or not
  * @hw: IOMMU entries and attached groups; NULL: no group is attached
+ * @devices_lock: outside of @lock; protects @devices, also while they are told of
+ *	an UNMAP
+ * @devices: struct vfio_device.iommu_entry of emulated devices that are open
+ * @ndevices: how many; changes with both locks held
  *
  * The struct is never freed while the module is loaded, so that a call may
  * take @lock and only then learn whether the container is still there.
@@ -515,6 +541,9 @@ struct prereg_container {
 	u64			cost;
 	struct prereg_window	windows[PREREG_WINDOWS_MAX];
 	struct prereg_hw	*hw;
+	struct mutex		devices_lock;
+	struct list_head	devices;
+	unsigned int		ndevices;
 };
 
 /*
@@ -525,6 +554,9 @@ unsigned long prereg_container_create(struct prereg_type1 *type1);
 
 /* VFIO lets go of the container: revoke, put; calls answer -ENODEV from now on. */
 void prereg_container_destroy(unsigned long id);
+
+/* A container that VFIO holds, not locked. */
+struct prereg_container *prereg_container_held(unsigned long id);
 
 /* Lock a container that VFIO holds, for VFIO. */
 struct prereg_container *prereg_container_lock_held(unsigned long id);
@@ -570,7 +602,8 @@ bool prereg_container_claim(struct prereg_container *container,
 /*
  * Revoke all mappings of the owner's memory, flush, drop all its registrations
  * and forget it, if the container has a claim on it.
- * Context: container->lock held; in any task, also the owner's release().
+ * Context: container->lock held, and dropped meanwhile if there are emulated
+ * devices; in any task, also the owner's release().
  * Cannot fail, allocates nothing.
  */
 void prereg_container_disown(struct prereg_container *container,
@@ -718,7 +751,7 @@ struct prereg_mapping *prereg_mapping_pop(struct rb_root *taken);
 
 /*
  * Map something where nothing is mapped, with a mapping that is not mapping.c's own
- * and whose members are set; without an IOMMU it is only noted.
+ * and whose members are set; without a region it is only noted.
  * Return: 0; -EEXIST something is mapped there; -ENOSPC mappings_max; -ENOMEM,
  * -EINTR, what the IOMMU driver said. On an error nothing changed.
  */
@@ -763,72 +796,51 @@ long prereg_type1_ioctl(unsigned long id, unsigned int cmd, unsigned long arg);
 /* The answer to CHECK_EXTENSION before SET_IOMMU, and what it says of features. */
 long prereg_type1_check_extension(unsigned long extension);
 
-/* ---- dma.c ------------------------------------------------------------ */
+/* ---- dma.c, emulated.c ------------------------------------------------- */
 
-/**
- * struct prereg_type1 - what only a container of types 1 and 3 has
- * @v2: UNMAP must not cut a mapping, as for VFIO_TYPE1v2_IOMMU
- * @claims: prereg_claim.container_entry: every mm that mapped something
- * @keep_pages: of an mm's memory, how much UNMAP may leave pinned
- */
-struct prereg_type1 {
-	bool			v2;
-	struct list_head	claims;
-	unsigned long		keep_pages;
-};
+/* Containers of types 1 and 3; what their files share is in dma.h. */
 
 /* Return: NULL: no memory. */
 struct prereg_type1 *prereg_type1_alloc(bool v2);
+
+/* As prereg_container_disown(), but may drop container->lock meanwhile. */
+void prereg_type1_disown(struct prereg_container *container,
+			 struct prereg_owner *owner);
+
+/* As prereg_container_hw_goes(). */
+void prereg_type1_hw_goes(struct prereg_container *container);
+
+/* Unmap everything, give up all claims and free container->type1. container->lock held. */
+void prereg_type1_free(struct prereg_container *container);
 
 /* What current->mm has in the container, or NULL. container->lock held. */
 struct prereg_claim *
 prereg_type1_claim(const struct prereg_container *container);
 
-/* Unmap everything, give up all claims and free container->type1. container->lock held. */
-void prereg_type1_free(struct prereg_container *container);
-
-/* As prereg_container_disown(), prereg_container_hw_goes() for these types. */
-void prereg_type1_disown(struct prereg_container *container,
-			 struct prereg_owner *owner);
-void prereg_type1_hw_goes(struct prereg_container *container);
-
-/* Size of the smallest page that can be mapped. container->lock held. */
-u64 prereg_type1_page(const struct prereg_container *container);
-
-/* How many more mappings there may be. container->lock held. */
-u64 prereg_type1_dma_avail(const struct prereg_container *container);
-
-/**
- * prereg_dma_map - map memory of current->mm
- * @iova: first IOVA
- * @bytes: length, not 0; neither iova + bytes nor vaddr + bytes wraps
- * @vaddr: user address
- * @prot: IOMMU_READ | IOMMU_WRITE, at least one
- *
- * Memory that is not registered is, until it is unmapped. What cannot be pinned is not
- * found out before there is an IOMMU in the container.
- * Return: 0; -EINVAL alignment, reserved or behind the aperture; -EEXIST something
- * is mapped there; -ENOSPC too many mappings; -EFAULT, -ENOMEM, -EOPNOTSUPP see
- * prereg_region_get(); -ENODEV; -EINTR; what the IOMMU driver said.
+/*
+ * VFIO attaches a group; one without an IOMMU is of emulated devices. Return: 0;
+ * -EINVAL attached already; what prereg_hw_attach() and, for what was mapped
+ * before there was an IOMMU, prereg_region_get_implicit() say.
  */
-int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
-		   int prot);
-
-/**
- * prereg_dma_unmap - unmap whole mappings, whoever made them
- * @iova: first IOVA
- * @last: last one
- * @all: everything, whatever it is
- * @unmapped: out: sum of their lengths
- *
- * Return: 0, also if nothing is mapped; -EINVAL alignment, or, for v2, a mapping lies
- * across @iova or @last; -ENODEV; -EINTR.
- */
-int prereg_dma_unmap(unsigned long id, u64 iova, u64 last, bool all,
-		     u64 *unmapped);
+int prereg_type1_attach(unsigned long id, struct iommu_group *group,
+			bool emulated);
+void prereg_type1_detach(unsigned long id, struct iommu_group *group);
 
 int prereg_dma_init(void);
 void prereg_dma_exit(void);
+
+/* What VFIO offers to drivers of emulated devices, see struct vfio_iommu_driver_ops. */
+int prereg_emulated_pin_pages(void *iommu_data, struct iommu_group *group,
+			      dma_addr_t user_iova, int npage, int prot,
+			      struct page **pages);
+void prereg_emulated_unpin_pages(void *iommu_data, dma_addr_t user_iova,
+				 int npage);
+void prereg_emulated_register_device(void *iommu_data,
+				     struct vfio_device *vdev);
+void prereg_emulated_unregister_device(void *iommu_data,
+				       struct vfio_device *vdev);
+int prereg_emulated_dma_rw(void *iommu_data, dma_addr_t user_iova, void *data,
+			   size_t count, bool write);
 
 /* ---- stats.c ---------------------------------------------------------- */
 

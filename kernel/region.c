@@ -71,6 +71,7 @@ static void runs_unpin(const u64 *runs, u32 nruns, u32 npages, bool dirty)
 
 /**
  * struct prereg_pinner - a region being pinned, segment by segment
+ * @mm: whose memory
  * @flags: for pinning
  * @pages: room for a batch
  * @batch: how many fit
@@ -80,6 +81,7 @@ static void runs_unpin(const u64 *runs, u32 nruns, u32 npages, bool dirty)
  * @npages: pages in them, all pinned
  */
 struct prereg_pinner {
+	struct mm_struct *mm;
 	unsigned int	flags;
 	struct page	**pages;
 	u32		batch;
@@ -207,6 +209,23 @@ static int pin_error(long ret)
 	}
 }
 
+/* Pin up to n pages. Return: how many, or an error. */
+static long pinner_get_pages(struct prereg_pinner *pinner, unsigned long vaddr,
+			     u32 n)
+{
+	long ret;
+
+	if (pinner->mm == current->mm)
+		return pin_user_pages_fast(vaddr, n, pinner->flags,
+					   pinner->pages);
+	if (mmap_read_lock_killable(pinner->mm))
+		return -EINTR;
+	ret = prereg_compat_pin_remote(pinner->mm, vaddr, n, pinner->flags,
+				       pinner->pages);
+	mmap_read_unlock(pinner->mm);
+	return ret;
+}
+
 /* Pin npages at vaddr as a segment's runs. On an error @pinner has what is pinned. */
 static int pinner_pin(struct prereg_pinner *pinner, unsigned long vaddr,
 		      u32 npages)
@@ -218,10 +237,9 @@ static int pinner_pin(struct prereg_pinner *pinner, unsigned long vaddr,
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		before = pinner->npages;
-		n = pin_user_pages_fast(vaddr + ((unsigned long)before <<
-						 PAGE_SHIFT),
-					min(npages - before, pinner->batch),
-					pinner->flags, pinner->pages);
+		n = pinner_get_pages(pinner, vaddr + ((unsigned long)before <<
+						      PAGE_SHIFT),
+				     min(npages - before, pinner->batch));
 		if (n <= 0)
 			return pin_error(n);
 		prereg_stat_add(PREREG_STAT_PINNED_PAGES, n);
@@ -276,7 +294,7 @@ static int prereg_region_alloc_segments(struct prereg_region *region)
 static int pinner_follow(struct prereg_pinner *pinner, unsigned long vaddr,
 			 u32 npages)
 {
-	struct mm_struct *mm = current->mm;
+	struct mm_struct *mm = pinner->mm;
 	bool write = pinner->flags & FOLL_WRITE;
 	struct vm_area_struct *vma;
 	unsigned long pfn, address;
@@ -294,8 +312,9 @@ static int pinner_follow(struct prereg_pinner *pinner, unsigned long vaddr,
 		}
 		if (prereg_compat_follow_pfn(vma, address, write, &pfn)) {
 			unlocked = false;
-			ret = fixup_user_fault(mm, address, write ?
-					       FAULT_FLAG_WRITE : 0, &unlocked);
+			ret = fixup_user_fault(mm, address, FAULT_FLAG_REMOTE |
+					       (write ? FAULT_FLAG_WRITE : 0),
+					       &unlocked);
 			if (!ret && !unlocked &&
 			    prereg_compat_follow_pfn(vma, address, write, &pfn))
 				ret = -EFAULT;
@@ -321,6 +340,7 @@ static int prereg_region_pin(struct prereg_region *region)
 	struct page *few[PREREG_PIN_ON_STACK];
 	u64 few_runs[PREREG_PIN_ON_STACK];
 	struct prereg_pinner pinner = {
+		.mm		= region->owner->mm,
 		.flags		= FOLL_LONGTERM |
 				  (region->writable ? FOLL_WRITE : 0),
 		.pages		= few,
@@ -445,13 +465,40 @@ static void prereg_region_free(struct prereg_region *region)
 	kfree(region);
 }
 
+int prereg_page_pin(struct prereg_owner *owner, unsigned long vaddr,
+		    bool write, struct page **page)
+{
+	struct prereg_pinner pinner = {
+		.mm	= owner->mm,
+		.flags	= FOLL_LONGTERM | (write ? FOLL_WRITE : 0),
+		.pages	= page,
+	};
+	long ret = pinner_get_pages(&pinner, vaddr, 1);
+
+	if (ret <= 0)
+		return pin_error(ret);
+	if (write && !folio_is_pinnable(page_folio(*page))) {
+		unpin_user_page(*page);
+		return -EOPNOTSUPP;
+	}
+	prereg_stat_add(PREREG_STAT_PINNED_PAGES, 1);
+	return 0;
+}
+
+void prereg_page_unpin(struct page *page, bool dirty)
+{
+	unpin_user_pages_dirty_lock(&page, 1, dirty);
+	prereg_stat_add(PREREG_STAT_PINNED_PAGES, -1);
+}
+
 /* Charge and pin; what has no pages to be pinned (-EFAULT) costs nothing either. */
-static int prereg_region_fill(struct prereg_region *region)
+static int prereg_region_fill(struct prereg_region *region,
+			      const struct prereg_payer *payer)
 {
 	struct prereg_owner *owner = region->owner;
 	int ret;
 
-	ret = prereg_owner_charge(owner, region->npages);
+	ret = prereg_owner_charge(owner, region->npages, payer);
 	if (!ret) {
 		ret = prereg_region_pin(region);
 		if (!ret)
@@ -466,10 +513,11 @@ static int prereg_region_fill(struct prereg_region *region)
 }
 
 /* Fill a region that others wait for as PINNING, then let them see it. */
-static int prereg_region_populate(struct prereg_region *region)
+static int prereg_region_populate(struct prereg_region *region,
+				  const struct prereg_payer *payer)
 {
 	struct prereg_owner *owner = region->owner;
-	int ret = prereg_region_fill(region);
+	int ret = prereg_region_fill(region, payer);
 
 	if (!ret) {
 		atomic_long_add(region->npages, &owner->registered_pages);
@@ -725,7 +773,8 @@ static int region_wait(struct prereg_region *region, bool implicit)
 static struct prereg_region *region_get(struct prereg_owner *owner,
 					unsigned long vaddr,
 					unsigned long bytes, bool implicit,
-					bool write)
+					bool write,
+					const struct prereg_payer *payer)
 {
 	unsigned long last = vaddr + bytes - 1;
 	struct prereg_region *region, *new;
@@ -750,7 +799,7 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 			spin_unlock(&owner->lock);
 			prereg_kept_free(&dropped);
 			if (!ret)
-				ret = prereg_region_populate(new);
+				ret = prereg_region_populate(new, payer);
 			if (!ret)
 				return new;
 			break;
@@ -776,15 +825,16 @@ struct prereg_region *prereg_region_get(struct prereg_owner *owner,
 					unsigned long vaddr,
 					unsigned long bytes)
 {
-	return region_get(owner, vaddr, bytes, false, true);
+	return region_get(owner, vaddr, bytes, false, true, NULL);
 }
 
 struct prereg_region *prereg_region_get_implicit(struct prereg_owner *owner,
 						 unsigned long vaddr,
 						 unsigned long bytes,
-						 bool write)
+						 bool write,
+						 const struct prereg_payer *payer)
 {
-	return region_get(owner, vaddr, bytes, true, write);
+	return region_get(owner, vaddr, bytes, true, write, payer);
 }
 
 void prereg_cursor_init(struct prereg_cursor *cursor,

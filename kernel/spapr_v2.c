@@ -176,7 +176,7 @@ static long spapr_window_call(unsigned long id,
 
 		prereg_owner_owe(owner, charged);
 		charged = ret;
-		ret = prereg_owner_charge(owner, charged);
+		ret = prereg_owner_charge(owner, charged, NULL);
 		if (ret) {
 			charged = 0;
 			break;

@@ -55,29 +55,42 @@ static int type1_map(unsigned long id, void __user *user)
 
 static int type1_unmap(unsigned long id, void __user *user)
 {
-	const u32 known = VFIO_DMA_UNMAP_FLAG_ALL;
+	const u32 known = VFIO_DMA_UNMAP_FLAG_ALL |
+			  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	const size_t bytes = offsetofend(struct vfio_iommu_type1_dma_unmap,
+					 size);
 	struct vfio_iommu_type1_dma_unmap unmap;
+	struct vfio_bitmap bitmap;
 	u64 last = U64_MAX, unmapped;
-	bool all;
+	bool all, get_dirty;
 	int ret;
 
-	if (copy_from_user(&unmap, user, offsetofend(typeof(unmap), size)))
+	if (copy_from_user(&unmap, user, bytes))
 		return -EFAULT;
-	if (unmap.argsz < offsetofend(typeof(unmap), size) ||
-	    unmap.flags & ~known)
+	if (unmap.argsz < bytes || unmap.flags & ~known)
 		return -EINVAL;
 	all = unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL;
+	get_dirty = unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	if (get_dirty && (all || unmap.argsz < bytes + sizeof(bitmap)))
+		return -EINVAL;
 	if (all ? unmap.iova || unmap.size : !unmap.size)
 		return -EINVAL;
 	if (!all && check_add_overflow(unmap.iova, unmap.size - 1, &last))
 		return -EOVERFLOW;
 
-	ret = prereg_dma_unmap(id, unmap.iova, last, all, &unmapped);
+	if (get_dirty) {
+		ret = prereg_dirty_get_bitmap(&bitmap, user + bytes,
+					      unmap.size);
+		if (ret)
+			return ret;
+	}
+
+	ret = prereg_dma_unmap(id, unmap.iova, last, all,
+			       get_dirty ? &bitmap : NULL, &unmapped);
 	if (ret)
 		return ret;
 	unmap.size = unmapped;
-	return copy_to_user(user, &unmap, offsetofend(typeof(unmap), size)) ?
-	       -EFAULT : 0;
+	return copy_to_user(user, &unmap, bytes) ? -EFAULT : 0;
 }
 
 /* ---- GET_INFO --------------------------------------------------------- */
@@ -228,6 +241,8 @@ long prereg_type1_ioctl(unsigned long id, unsigned int cmd, unsigned long arg)
 		return type1_map(id, user);
 	case VFIO_IOMMU_UNMAP_DMA:
 		return type1_unmap(id, user);
+	case VFIO_IOMMU_DIRTY_PAGES:
+		return prereg_dirty_ioctl(id, user);
 	case VFIO_PREREG_KEEP:
 		return type1_keep(id, user);
 	default:

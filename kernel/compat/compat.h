@@ -94,6 +94,21 @@ prereg_compat_enforce_coherency(struct iommu_domain *domain)
 	       domain->ops->enforce_cache_coherency(domain);
 }
 
+/* pin_user_pages() for another process. mmap_lock held for reading. */
+static inline long prereg_compat_pin_remote(struct mm_struct *mm,
+					    unsigned long start,
+					    unsigned long npages,
+					    unsigned int flags,
+					    struct page **pages)
+{
+#ifdef PREREG_HAS_PIN_REMOTE_NO_VMAS
+	return pin_user_pages_remote(mm, start, npages, flags, pages, NULL);
+#else
+	return pin_user_pages_remote(mm, start, npages, flags, pages, NULL,
+				     NULL);
+#endif
+}
+
 /*
  * Which page frame is mapped at an address of a VM_PFNMAP vma? mmap_lock held.
  * Return: 0; an error: none, or not writable.

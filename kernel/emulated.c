@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * emulated: what drivers of emulated (mediated) devices do with the memory that is
+ * mapped in a container of type 3: they have no IOMMU, so they pin single pages
+ * through VFIO and access them by the CPU, or let VFIO copy.
+ *
+ * A page that a driver pinned belongs to the mapping. It is charged if the mapping has
+ * no region, which has it charged already. Before the mapping goes, by UNMAP or with
+ * its owner, drivers are told and must unpin.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/err.h>
+#include <linux/iommu.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include "dma.h"
+
+/* How often a driver is told that a mapping goes before we give up. */
+#define PREREG_UNMAP_NOTICES	10
+
+/**
+ * struct prereg_page - a page that drivers pinned
+ * @range: in dma->pages: its IOVAs
+ * @page: pinned once
+ * @pins: by drivers
+ */
+struct prereg_page {
+	struct prereg_range	range;
+	struct page		*page;
+	unsigned long		pins;
+};
+
+static struct prereg_page *page_find(const struct prereg_dma *dma, u64 iova)
+{
+	struct prereg_range *range = prereg_range_find(&dma->pages, iova, iova);
+
+	return range ? container_of(range, struct prereg_page, range) : NULL;
+}
+
+/* Pin one page of a mapping more. The mapping has no such page yet. */
+static void page_add(struct prereg_container *container, struct prereg_dma *dma,
+		     struct prereg_page *page)
+{
+	prereg_range_insert(&page->range, &dma->pages);
+	dma->npages++;
+	/* Charged by whoever pinned it, but the region has it charged too. */
+	if (dma->registration.region)
+		prereg_owner_owe(dma->registration.owner, 1);
+	if (container->type1->dirty_tracking)
+		prereg_dirty_set(container, dma, page->range.first,
+				 page->range.last);
+}
+
+static void page_unpin(struct prereg_dma *dma, struct prereg_page *page)
+{
+	if (--page->pins)
+		return;
+	prereg_range_remove(&page->range, &dma->pages);
+	dma->npages--;
+	prereg_page_unpin(page->page, dma->mapping.prot & IOMMU_WRITE);
+	if (!dma->registration.region)
+		prereg_owner_owe(dma->registration.owner, 1);
+	kfree(page);
+}
+
+void prereg_emulated_charge(struct prereg_dma *dma, bool by_region)
+{
+	prereg_owner_owe(dma->registration.owner,
+			 by_region ? dma->npages : -(long)dma->npages);
+}
+
+void prereg_emulated_set_dirty(struct prereg_container *container,
+			       struct prereg_dma *dma)
+{
+	struct prereg_range *range;
+
+	for (range = prereg_range_find(&dma->pages, 0, U64_MAX); range;
+	     range = prereg_range_next(range))
+		prereg_dirty_set(container, dma, range->first, range->last);
+}
+
+void prereg_emulated_forget(struct prereg_dma *dma)
+{
+	struct prereg_range *range;
+
+	/* Lost pages are better than pages that a driver may still write. */
+	pr_err("%lu pages stay pinned: a driver of an emulated device did not unpin them\n",
+	       dma->npages);
+	while ((range = prereg_range_find(&dma->pages, 0, U64_MAX))) {
+		prereg_range_remove(range, &dma->pages);
+		kfree(container_of(range, struct prereg_page, range));
+	}
+	dma->npages = 0;
+}
+
+/* The first mapping there with pinned pages, or NULL. */
+static struct prereg_dma *dma_with_pages(struct prereg_container *container,
+					 u64 first, u64 last,
+					 const struct prereg_owner *owner)
+{
+	struct prereg_mapping *mapping;
+
+	for (mapping = prereg_mapping_first(container, first, last);
+	     mapping && mapping->range.first <= last;
+	     mapping = prereg_mapping_next(container, mapping))
+		if (mapping_dma(mapping)->npages &&
+		    (!owner || mapping->registration->owner == owner))
+			return mapping_dma(mapping);
+	return NULL;
+}
+
+/*
+ * Drivers call back to unpin, which takes container->lock. We may be an owner's release()
+ * and VFIO may be about to release the container: but devices in the list are
+ * open, and as long as devices_lock is held they stay so and keep it.
+ */
+static void devices_tell(struct prereg_container *container, unsigned long id,
+			 u64 iova, u64 bytes)
+{
+	struct vfio_device *device;
+
+	mutex_lock(&container->devices_lock);
+	if (READ_ONCE(container->id) == id)
+		list_for_each_entry(device, &container->devices, iommu_entry)
+			device->ops->dma_unmap(device, iova, bytes);
+	mutex_unlock(&container->devices_lock);
+}
+
+void prereg_emulated_unmap(struct prereg_container *container, u64 first,
+			   u64 last, const struct prereg_owner *owner)
+{
+	unsigned long id = container->id;
+	unsigned int notices = 0;
+	struct prereg_dma *dma;
+	u64 iova = 0, bytes;
+
+	while (container->id == id && container->ndevices &&
+	       (dma = dma_with_pages(container, first, last, owner))) {
+		if (dma->mapping.range.first != iova)
+			notices = 0;
+		iova = dma->mapping.range.first;
+		bytes = dma_bytes(dma);
+		if (notices++ < PREREG_UNMAP_NOTICES) {
+			mutex_unlock(&container->lock);
+			devices_tell(container, id, iova, bytes);
+			mutex_lock(&container->lock);
+		} else if (iova + bytes - 1 < last) {
+			first = iova + bytes;
+		} else {
+			break;
+		}
+	}
+}
+
+void prereg_emulated_register_device(void *iommu_data,
+				     struct vfio_device *vdev)
+{
+	struct prereg_container *container =
+		prereg_container_held((unsigned long)iommu_data);
+
+	if (!vdev->ops->dma_unmap)
+		return;
+	mutex_lock(&container->devices_lock);
+	mutex_lock(&container->lock);
+	list_add(&vdev->iommu_entry, &container->devices);
+	container->ndevices++;
+	mutex_unlock(&container->lock);
+	mutex_unlock(&container->devices_lock);
+}
+
+void prereg_emulated_unregister_device(void *iommu_data,
+				       struct vfio_device *vdev)
+{
+	struct prereg_container *container =
+		prereg_container_held((unsigned long)iommu_data);
+
+	if (!vdev->ops->dma_unmap)
+		return;
+	mutex_lock(&container->devices_lock);
+	mutex_lock(&container->lock);
+	list_del(&vdev->iommu_entry);
+	container->ndevices--;
+	mutex_unlock(&container->lock);
+	mutex_unlock(&container->devices_lock);
+}
+
+/**
+ * struct page_request - what is to be pinned, looked up under container->lock
+ * @owner: struct reference, and mm_users of its mm
+ * @payer: reference to its task
+ * @vaddr: of the page
+ * @write: pin it for writing
+ * @charge: it is not charged yet
+ */
+struct page_request {
+	struct prereg_owner	*owner;
+	struct prereg_payer	payer;
+	unsigned long		vaddr;
+	bool			write;
+	bool			charge;
+};
+
+static int request_begin(struct prereg_container *container,
+			 const struct prereg_dma *dma, u64 iova,
+			 struct page_request *request)
+{
+	struct prereg_owner *owner = dma->registration.owner;
+
+	if (!mmget_not_zero(owner->mm))
+		return -ENODEV;
+	prereg_owner_hold(owner);
+	request->owner = owner;
+	request->payer = prereg_dma_payer(container, dma);
+	get_task_struct(request->payer.task);
+	request->vaddr = dma_vaddr(dma, iova);
+	request->write = dma->mapping.prot & IOMMU_WRITE;
+	return 0;
+}
+
+static void request_end(struct page_request *request)
+{
+	prereg_owner_pay(request->owner);
+	put_task_struct(request->payer.task);
+	/* May be the last one: release() takes container->lock. */
+	mmput(request->owner->mm);
+	prereg_owner_drop(request->owner);
+}
+
+/* A pinned and charged page for a request, or ERR_PTR(). No lock held. */
+static struct prereg_page *page_make(const struct page_request *request,
+				     u64 iova)
+{
+	struct prereg_page *page;
+	int ret = 0;
+
+	page = kzalloc(sizeof(*page), GFP_KERNEL_ACCOUNT);
+	if (!page)
+		return ERR_PTR(-ENOMEM);
+	page->range.first = iova;
+	page->range.last = iova + PAGE_SIZE - 1;
+	page->pins = 1;
+	if (request->charge)
+		ret = prereg_owner_charge(request->owner, 1, &request->payer);
+	else
+		prereg_owner_owe(request->owner, -1);
+	if (ret)
+		goto free_page;
+	ret = prereg_page_pin(request->owner, request->vaddr, request->write,
+			      &page->page);
+	if (!ret)
+		return page;
+	prereg_owner_owe(request->owner, 1);
+free_page:
+	kfree(page);
+	return ERR_PTR(ret);
+}
+
+/* The mapping for a page that a driver wants, or ERR_PTR(). container->lock held. */
+static struct prereg_dma *dma_to_pin(struct prereg_container *container,
+				     u64 iova, int prot)
+{
+	struct prereg_dma *dma;
+
+	/* Who could not be told of an UNMAP must not pin. */
+	if (!container->ndevices)
+		return ERR_PTR(-EINVAL);
+	dma = prereg_dma_find(container, iova);
+	if (!dma)
+		return ERR_PTR(-EINVAL);
+	if ((dma->mapping.prot & prot) != prot)
+		return ERR_PTR(-EPERM);
+	return dma;
+}
+
+/*
+ * Pin the page at an IOVA, a multiple of PAGE_SIZE. Pinning holds no lock: the mapping is
+ * looked up again afterwards, and may be gone or another one's.
+ */
+static int pin_page(struct prereg_container *container, u64 iova, int prot,
+		    struct page **result)
+{
+	struct page_request request;
+	struct prereg_page *page, *there;
+	struct prereg_dma *dma;
+	int ret;
+
+	mutex_lock(&container->lock);
+	dma = dma_to_pin(container, iova, prot);
+	if (IS_ERR(dma)) {
+		mutex_unlock(&container->lock);
+		return PTR_ERR(dma);
+	}
+	there = page_find(dma, iova);
+	if (there) {
+		there->pins++;
+		*result = there->page;
+		mutex_unlock(&container->lock);
+		return 0;
+	}
+	request.charge = !dma->registration.region;
+	ret = request_begin(container, dma, iova, &request);
+	mutex_unlock(&container->lock);
+	if (ret)
+		return ret;
+
+	page = page_make(&request, iova);
+	if (IS_ERR(page)) {
+		request_end(&request);
+		return PTR_ERR(page);
+	}
+
+	mutex_lock(&container->lock);
+	dma = dma_to_pin(container, iova, prot);
+	there = IS_ERR(dma) ? NULL : page_find(dma, iova);
+	if (IS_ERR(dma)) {
+		ret = PTR_ERR(dma);
+	} else if (there) {
+		there->pins++;
+		*result = there->page;
+	} else if (dma->registration.owner != request.owner ||
+		   dma_vaddr(dma, iova) != request.vaddr ||
+		   (dma->mapping.prot & IOMMU_WRITE && !request.write)) {
+		ret = -EINVAL;
+	} else {
+		page_add(container, dma, page);
+		*result = page->page;
+		page = NULL;
+	}
+	mutex_unlock(&container->lock);
+
+	if (page) {
+		prereg_page_unpin(page->page, false);
+		prereg_owner_owe(request.owner, 1);
+		kfree(page);
+	}
+	request_end(&request);
+	return ret;
+}
+
+/* The group's driver pins what it writes: only what is pinned can be dirty by it. */
+static void group_scoped(struct prereg_container *container,
+			 struct iommu_group *group)
+{
+	struct prereg_type1 *type1 = container->type1;
+	struct prereg_type1_group *g;
+
+	mutex_lock(&container->lock);
+	g = prereg_type1_find_group(type1, group);
+	if (g && !g->scoped) {
+		g->scoped = true;
+		type1->unscoped_groups--;
+	}
+	mutex_unlock(&container->lock);
+}
+
+static void unpin_pages(struct prereg_container *container, u64 iova, int npage)
+{
+	struct prereg_owner *owner;
+	struct prereg_page *page;
+	struct prereg_dma *dma;
+
+	for (; npage; npage--, iova += PAGE_SIZE) {
+		mutex_lock(&container->lock);
+		dma = prereg_dma_find(container, iova);
+		page = dma ? page_find(dma, iova) : NULL;
+		owner = page ? dma->registration.owner : NULL;
+		if (owner) {
+			prereg_owner_hold(owner);
+			page_unpin(dma, page);
+		}
+		mutex_unlock(&container->lock);
+		if (owner) {
+			prereg_owner_pay(owner);
+			prereg_owner_drop(owner);
+		}
+	}
+}
+
+int prereg_emulated_pin_pages(void *iommu_data, struct iommu_group *group,
+			      dma_addr_t user_iova, int npage, int prot,
+			      struct page **pages)
+{
+	struct prereg_container *container =
+		prereg_container_held((unsigned long)iommu_data);
+	u64 iova = user_iova & PAGE_MASK;
+	int i, ret;
+
+	if (!container->type1)
+		return -EINVAL;
+	if (!container->type1->v2)
+		return -EACCES;
+	for (i = 0; i < npage; i++) {
+		ret = pin_page(container, iova + i * PAGE_SIZE, prot,
+			       &pages[i]);
+		if (ret) {
+			unpin_pages(container, iova, i);
+			return ret;
+		}
+	}
+	group_scoped(container, group);
+	return npage;
+}
+
+void prereg_emulated_unpin_pages(void *iommu_data, dma_addr_t user_iova,
+				 int npage)
+{
+	unpin_pages(prereg_container_held((unsigned long)iommu_data),
+		    user_iova & PAGE_MASK, npage);
+}
+
+/*
+ * Copy between a buffer and what is mapped at an IOVA, as far as one mapping goes. The process's own threads
+ * and kernel threads may; no lock is held while they wait for page faults.
+ * Return: bytes; -EINVAL nothing is mapped there; -EPERM read-only or a dead
+ * process's; -EFAULT.
+ */
+static ssize_t rw_chunk(struct prereg_container *container, u64 iova,
+			void *data, size_t count, bool write)
+{
+	struct mm_struct *mm = NULL;
+	unsigned long vaddr = 0;
+	struct prereg_dma *dma;
+	ssize_t ret = 0;
+	size_t left;
+
+	mutex_lock(&container->lock);
+	dma = prereg_dma_find(container, iova);
+	if (!dma) {
+		ret = -EINVAL;
+	} else if (!(dma->mapping.prot & IOMMU_READ) ||
+		   (write && !(dma->mapping.prot & IOMMU_WRITE))) {
+		ret = -EPERM;
+	} else {
+		mm = dma->registration.owner->mm;
+		if (current->mm && current->mm != mm)
+			ret = -EFAULT;
+		else if (!mmget_not_zero(mm))
+			ret = -EPERM;
+		vaddr = dma_vaddr(dma, iova);
+		count = min_t(u64, count, dma->mapping.range.last - iova + 1);
+	}
+	mutex_unlock(&container->lock);
+	if (ret)
+		return ret;
+
+	if (!current->mm) {
+		kthread_use_mm(mm);
+		left = write ? copy_to_user((void __user *)vaddr, data, count) :
+			       copy_from_user(data, (void __user *)vaddr, count);
+		kthread_unuse_mm(mm);
+	} else {
+		left = write ? copy_to_user((void __user *)vaddr, data, count) :
+			       copy_from_user(data, (void __user *)vaddr, count);
+	}
+	mmput(mm);
+	if (left)
+		return -EFAULT;
+
+	if (write) {
+		mutex_lock(&container->lock);
+		dma = prereg_dma_find(container, iova);
+		if (dma && container->type1->dirty_tracking)
+			prereg_dirty_set(container, dma, iova,
+					 min(iova + count - 1,
+					     dma->mapping.range.last));
+		mutex_unlock(&container->lock);
+	}
+	return count;
+}
+
+int prereg_emulated_dma_rw(void *iommu_data, dma_addr_t user_iova, void *data,
+			   size_t count, bool write)
+{
+	struct prereg_container *container =
+		prereg_container_held((unsigned long)iommu_data);
+	ssize_t done;
+
+	while (count) {
+		done = rw_chunk(container, user_iova, data, count, write);
+		if (done < 0)
+			return done;
+		user_iova += done;
+		data += done;
+		count -= done;
+	}
+	return 0;
+}
