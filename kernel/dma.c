@@ -440,21 +440,26 @@ bool prereg_dma_is_cut(struct prereg_container *container, u64 cut)
  * Type 1 is as it was before mappings were remembered: an UNMAP that begins inside a
  * mapping unmaps nothing, one that covers a mapping's first address all of it. v2
  * refuses to cut one.
- * Return: 0: unmap what reaches into the range; 1: nothing; -EINVAL.
+ * Return: 0: unmap what reaches into the range; 1: nothing; -EINVAL, -EOVERFLOW.
  */
 static int dma_unmap_check(struct prereg_container *container, u64 iova,
-			   u64 last, bool all, const struct vfio_bitmap *bitmap)
+			   u64 bytes, bool all,
+			   const struct vfio_bitmap *bitmap)
 {
 	const struct prereg_type1 *type1 = container->type1;
 	u64 page = prereg_type1_page(container);
 
-	if (!all && (iova | (last + 1)) & (page - 1))
+	if (all)
+		return 0;
+	if ((iova | bytes) & (page - 1))
 		return -EINVAL;
+	if (iova + (bytes - 1) < iova)
+		return -EOVERFLOW;
 	if (bitmap && (!type1->dirty_tracking || bitmap->pgsize != page))
 		return -EINVAL;
 	if (prereg_dma_is_cut(container, iova))
 		return type1->v2 ? -EINVAL : 1;
-	if (type1->v2 && prereg_dma_is_cut(container, last + 1))
+	if (type1->v2 && prereg_dma_is_cut(container, iova + bytes))
 		return -EINVAL;
 	return 0;
 }
@@ -464,24 +469,25 @@ static int dma_unmap_check(struct prereg_container *container, u64 iova,
  * back here, under the lock, for which its release() waits.
  * Return: 0, or as prereg_dma_unmap(). @own: current's owner, if any is his.
  */
-static int dma_take(struct prereg_container *container, u64 iova, u64 last,
+static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
 		    bool all, const struct vfio_bitmap *bitmap,
 		    struct rb_root *taken, struct prereg_owner **own)
 {
+	u64 last = all ? U64_MAX : iova + (bytes - 1);
 	unsigned long id = container->id;
 	struct prereg_mapping *mapping;
 	struct prereg_range *range;
 	struct prereg_owner *owner;
 	int ret;
 
-	ret = dma_unmap_check(container, iova, last, all, bitmap);
+	ret = dma_unmap_check(container, iova, bytes, all, bitmap);
 	if (ret)
 		return min(ret, 0);
 	/* Others may run meanwhile. */
 	prereg_emulated_unmap(container, iova, last, NULL);
 	if (container->id != id)
 		return -ENODEV;
-	ret = dma_unmap_check(container, iova, last, all, bitmap);
+	ret = dma_unmap_check(container, iova, bytes, all, bitmap);
 	if (ret)
 		return min(ret, 0);
 
@@ -500,7 +506,7 @@ static int dma_take(struct prereg_container *container, u64 iova, u64 last,
 	return 0;
 }
 
-int prereg_dma_unmap(unsigned long id, u64 iova, u64 last, bool all,
+int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 		     const struct vfio_bitmap *bitmap, u64 *unmapped)
 {
 	struct prereg_container *container;
@@ -518,7 +524,7 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 last, bool all,
 		return PTR_ERR(container);
 	keep_pages = container->type1->keep_pages;
 	all_dirty = container->type1->unscoped_groups;
-	ret = dma_take(container, iova, last, all, bitmap, &taken, &own);
+	ret = dma_take(container, iova, bytes, all, bitmap, &taken, &own);
 	/* A tear-down of the container may put it once the lock is dropped. */
 	if (own)
 		prereg_owner_hold(own);

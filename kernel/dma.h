@@ -74,6 +74,7 @@ struct prereg_type1_group {
  * @lock_cap: who made it has CAP_IPC_LOCK
  * @pages: struct prereg_page.range by IOVA: pinned by drivers of emulated devices
  * @npages: how many of them
+ * @going: drivers were told to unpin them, and may pin no more
  * @dirty: a bit for each page, while dirty pages are tracked
  */
 struct prereg_dma {
@@ -82,6 +83,7 @@ struct prereg_dma {
 	bool				lock_cap;
 	struct rb_root			pages;
 	unsigned long			npages;
+	bool				going;
 	unsigned long			*dirty;
 };
 
@@ -145,22 +147,22 @@ int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
 /**
  * prereg_dma_unmap - unmap whole mappings, whoever made them
  * @iova: first IOVA
- * @last: last one
+ * @bytes: length, not 0
  * @all: everything, whatever it is
  * @bitmap: to be told the dirty pages, or NULL
  * @unmapped: out: sum of their lengths
  *
  * Return: 0, also if nothing is mapped; -EINVAL alignment, or, for v2, a mapping lies
- * across @iova or @last, or no dirty pages are tracked in pages of that size; -EFAULT the
- * bitmap went away meanwhile; -ENODEV; -EINTR.
+ * across an end of the range, or no dirty pages are tracked in pages of that size;
+ * -EOVERFLOW the range wraps; -EFAULT the bitmap went away meanwhile; -ENODEV; -EINTR.
  */
-int prereg_dma_unmap(unsigned long id, u64 iova, u64 last, bool all,
+int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 		     const struct vfio_bitmap *bitmap, u64 *unmapped);
 
 /* ---- emulated.c; container->lock held ----------------------------------- */
 
 /*
- * Tell emulated devices that mappings go, until nothing of them is pinned: those
+ * Tell emulated devices that mappings go, so that they unpin what they pinned: those
  * that reach into [first, last], of this owner's memory or, where that is NULL, of
  * anybody's. Drops the lock meanwhile, so everything is to be looked at again.
  */

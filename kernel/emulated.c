@@ -22,9 +22,6 @@
 
 #include "dma.h"
 
-/* How often a driver is told that a mapping goes before we give up. */
-#define PREREG_UNMAP_NOTICES	10
-
 /**
  * struct prereg_page - a page that drivers pinned
  * @range: in dma->pages: its IOVAs
@@ -100,7 +97,7 @@ void prereg_emulated_forget(struct prereg_dma *dma)
 	dma->npages = 0;
 }
 
-/* The first mapping there with pinned pages, or NULL. */
+/* The first mapping there with pinned pages that nobody was told of, or NULL. */
 static struct prereg_dma *dma_with_pages(struct prereg_container *container,
 					 u64 first, u64 last,
 					 const struct prereg_owner *owner)
@@ -111,6 +108,7 @@ static struct prereg_dma *dma_with_pages(struct prereg_container *container,
 	     mapping && mapping->range.first <= last;
 	     mapping = prereg_mapping_next(container, mapping))
 		if (mapping_dma(mapping)->npages &&
+		    !mapping_dma(mapping)->going &&
 		    (!owner || mapping->registration->owner == owner))
 			return mapping_dma(mapping);
 	return NULL;
@@ -137,25 +135,18 @@ void prereg_emulated_unmap(struct prereg_container *container, u64 first,
 			   u64 last, const struct prereg_owner *owner)
 {
 	unsigned long id = container->id;
-	unsigned int notices = 0;
 	struct prereg_dma *dma;
-	u64 iova = 0, bytes;
+	u64 iova, bytes;
 
 	while (container->id == id && container->ndevices &&
 	       (dma = dma_with_pages(container, first, last, owner))) {
-		if (dma->mapping.range.first != iova)
-			notices = 0;
+		/* What is pinned even now is a driver that does not unpin. */
+		dma->going = true;
 		iova = dma->mapping.range.first;
 		bytes = dma_bytes(dma);
-		if (notices++ < PREREG_UNMAP_NOTICES) {
-			mutex_unlock(&container->lock);
-			devices_tell(container, id, iova, bytes);
-			mutex_lock(&container->lock);
-		} else if (iova + bytes - 1 < last) {
-			first = iova + bytes;
-		} else {
-			break;
-		}
+		mutex_unlock(&container->lock);
+		devices_tell(container, id, iova, bytes);
+		mutex_lock(&container->lock);
 	}
 }
 
@@ -272,7 +263,7 @@ static struct prereg_dma *dma_to_pin(struct prereg_container *container,
 	if (!container->ndevices)
 		return ERR_PTR(-EINVAL);
 	dma = prereg_dma_find(container, iova);
-	if (!dma)
+	if (!dma || dma->going)
 		return ERR_PTR(-EINVAL);
 	if ((dma->mapping.prot & prot) != prot)
 		return ERR_PTR(-EPERM);

@@ -226,10 +226,35 @@ static long pinner_get_pages(struct prereg_pinner *pinner, unsigned long vaddr,
 	return ret;
 }
 
+/*
+ * Memory that nobody has touched is the zero page to a reader, up to 6.1: a device would never
+ * see what is written to it later. Pin what a writer gets, where one may write.
+ */
+static void pinner_replace_zero_pages(struct prereg_pinner *pinner,
+				      unsigned long vaddr, u32 n)
+{
+	struct prereg_pinner writer = {
+		.mm	= pinner->mm,
+		.flags	= pinner->flags | FOLL_WRITE,
+	};
+	struct page *page;
+	u32 i;
+
+	writer.pages = &page;
+	for (i = 0; i < n; i++, vaddr += PAGE_SIZE) {
+		if (!is_zero_pfn(page_to_pfn(pinner->pages[i])) ||
+		    pinner_get_pages(&writer, vaddr, 1) != 1)
+			continue;
+		unpin_user_page(pinner->pages[i]);
+		pinner->pages[i] = page;
+	}
+}
+
 /* Pin npages at vaddr as a segment's runs. On an error @pinner has what is pinned. */
 static int pinner_pin(struct prereg_pinner *pinner, unsigned long vaddr,
 		      u32 npages)
 {
+	unsigned long at;
 	u32 before;
 	int n, ret;
 
@@ -237,11 +262,13 @@ static int pinner_pin(struct prereg_pinner *pinner, unsigned long vaddr,
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		before = pinner->npages;
-		n = pinner_get_pages(pinner, vaddr + ((unsigned long)before <<
-						      PAGE_SHIFT),
+		at = vaddr + ((unsigned long)before << PAGE_SHIFT);
+		n = pinner_get_pages(pinner, at,
 				     min(npages - before, pinner->batch));
 		if (n <= 0)
 			return pin_error(n);
+		if (!(pinner->flags & FOLL_WRITE))
+			pinner_replace_zero_pages(pinner, at, n);
 		prereg_stat_add(PREREG_STAT_PINNED_PAGES, n);
 		ret = pinner_take(pinner, n);
 		if (ret) {

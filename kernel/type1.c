@@ -61,7 +61,7 @@ static int type1_unmap(unsigned long id, void __user *user)
 					 size);
 	struct vfio_iommu_type1_dma_unmap unmap;
 	struct vfio_bitmap bitmap;
-	u64 last = U64_MAX, unmapped;
+	u64 unmapped;
 	bool all, get_dirty;
 	int ret;
 
@@ -75,8 +75,6 @@ static int type1_unmap(unsigned long id, void __user *user)
 		return -EINVAL;
 	if (all ? unmap.iova || unmap.size : !unmap.size)
 		return -EINVAL;
-	if (!all && check_add_overflow(unmap.iova, unmap.size - 1, &last))
-		return -EOVERFLOW;
 
 	if (get_dirty) {
 		ret = prereg_dirty_get_bitmap(&bitmap, user + bytes,
@@ -85,7 +83,7 @@ static int type1_unmap(unsigned long id, void __user *user)
 			return ret;
 	}
 
-	ret = prereg_dma_unmap(id, unmap.iova, last, all,
+	ret = prereg_dma_unmap(id, unmap.iova, unmap.size, all,
 			       get_dirty ? &bitmap : NULL, &unmapped);
 	if (ret)
 		return ret;
