@@ -128,11 +128,17 @@ static void dma_put_region(struct prereg_dma *dma, unsigned long keep_pages)
 	dma->registration.region = NULL;
 }
 
-static void dma_free(struct prereg_dma *dma)
+/* The mapping is gone. */
+static void dma_end(struct prereg_dma *dma, unsigned long keep_pages)
 {
 	if (dma->npages)
 		prereg_emulated_forget(dma);
-	dma_put_region(dma, 0);
+	dma_put_region(dma, keep_pages);
+}
+
+static void dma_free(struct prereg_dma *dma)
+{
+	dma_end(dma, 0);
 	kvfree(dma->dirty);
 	kmem_cache_free(prereg_dma_cache, dma);
 }
@@ -500,7 +506,7 @@ static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
 			*own = owner;
 			continue;
 		}
-		dma_put_region(mapping_dma(mapping), 0);
+		dma_end(mapping_dma(mapping), 0);
 		prereg_owner_pay(owner);
 	}
 	return 0;
@@ -537,7 +543,7 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 	while ((mapping = prereg_mapping_pop(&taken))) {
 		dma = mapping_dma(mapping);
 		*unmapped += dma_bytes(dma);
-		dma_put_region(dma, keep_pages);
+		dma_end(dma, keep_pages);
 		if (bitmap && !ret)
 			ret = prereg_dirty_report(dma, all_dirty, bitmap,
 						  iova);
@@ -617,11 +623,9 @@ static int dma_make_region(struct prereg_container *container,
 	}
 	prereg_owner_pay(owner);
 	put_task_struct(payer.task);
-	prereg_container_unlock(container);
-	/* May be the last one: release() takes the lock. */
-	mmput(owner->mm);
+	/* Not here: its release() takes the lock. */
+	mmput_async(owner->mm);
 	prereg_owner_drop(owner);
-	mutex_lock(&container->lock);
 	return ret;
 }
 

@@ -14,6 +14,7 @@
 #include <linux/iommu.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -88,6 +89,8 @@ void prereg_emulated_forget(struct prereg_dma *dma)
 	struct prereg_range *range;
 
 	/* Lost pages are better than pages that a driver may still write. */
+	if (!dma->registration.region)
+		prereg_owner_owe(dma->registration.owner, dma->npages);
 	pr_err("%lu pages stay pinned: a driver of an emulated device did not unpin them\n",
 	       dma->npages);
 	while ((range = prereg_range_find(&dma->pages, 0, U64_MAX))) {
@@ -97,57 +100,58 @@ void prereg_emulated_forget(struct prereg_dma *dma)
 	dma->npages = 0;
 }
 
-/* The first mapping there with pinned pages that nobody was told of, or NULL. */
+/* The first mapping there with pinned pages, or NULL; untold: that is not going yet. */
 static struct prereg_dma *dma_with_pages(struct prereg_container *container,
 					 u64 first, u64 last,
-					 const struct prereg_owner *owner)
+					 const struct prereg_owner *owner,
+					 bool untold)
 {
 	struct prereg_mapping *mapping;
+	struct prereg_dma *dma;
 
 	for (mapping = prereg_mapping_first(container, first, last);
 	     mapping && mapping->range.first <= last;
-	     mapping = prereg_mapping_next(container, mapping))
-		if (mapping_dma(mapping)->npages &&
-		    !mapping_dma(mapping)->going &&
+	     mapping = prereg_mapping_next(container, mapping)) {
+		dma = mapping_dma(mapping);
+		if (dma->npages && !(untold && dma->going) &&
 		    (!owner || mapping->registration->owner == owner))
-			return mapping_dma(mapping);
+			return dma;
+	}
 	return NULL;
 }
 
 /*
  * Drivers call back to unpin, which takes container->lock. We may be an owner's release()
  * and VFIO may be about to release the container: but devices in the list are
- * open, and as long as devices_lock is held they stay so and keep it.
+ * open, and as long as devices_lock is held they stay so and keep it. It is held until
+ * all were told, so that whoever finds a mapping going knows that they have been.
  */
-static void devices_tell(struct prereg_container *container, unsigned long id,
-			 u64 iova, u64 bytes)
-{
-	struct vfio_device *device;
-
-	mutex_lock(&container->devices_lock);
-	if (READ_ONCE(container->id) == id)
-		list_for_each_entry(device, &container->devices, iommu_entry)
-			device->ops->dma_unmap(device, iova, bytes);
-	mutex_unlock(&container->devices_lock);
-}
-
 void prereg_emulated_unmap(struct prereg_container *container, u64 first,
 			   u64 last, const struct prereg_owner *owner)
 {
 	unsigned long id = container->id;
+	struct vfio_device *device;
 	struct prereg_dma *dma;
 	u64 iova, bytes;
 
-	while (container->id == id && container->ndevices &&
-	       (dma = dma_with_pages(container, first, last, owner))) {
-		/* What is pinned even now is a driver that does not unpin. */
+	if (!container->ndevices ||
+	    !dma_with_pages(container, first, last, owner, false))
+		return;
+	mutex_unlock(&container->lock);
+	mutex_lock(&container->devices_lock);
+	mutex_lock(&container->lock);
+	while (container->id == id &&
+	       (dma = dma_with_pages(container, first, last, owner, true))) {
+		/* What is pinned even after that is a driver that does not unpin. */
 		dma->going = true;
 		iova = dma->mapping.range.first;
 		bytes = dma_bytes(dma);
 		mutex_unlock(&container->lock);
-		devices_tell(container, id, iova, bytes);
+		list_for_each_entry(device, &container->devices, iommu_entry)
+			device->ops->dma_unmap(device, iova, bytes);
 		mutex_lock(&container->lock);
 	}
+	mutex_unlock(&container->devices_lock);
 }
 
 void prereg_emulated_register_device(void *iommu_data,
@@ -219,8 +223,8 @@ static void request_end(struct page_request *request)
 {
 	prereg_owner_pay(request->owner);
 	put_task_struct(request->payer.task);
-	/* May be the last one: release() takes container->lock. */
-	mmput(request->owner->mm);
+	/* Not here: release() tells drivers, one of which calls us. */
+	mmput_async(request->owner->mm);
 	prereg_owner_drop(request->owner);
 }
 
@@ -380,9 +384,11 @@ int prereg_emulated_pin_pages(void *iommu_data, struct iommu_group *group,
 {
 	struct prereg_container *container =
 		prereg_container_held((unsigned long)iommu_data);
-	u64 iova = user_iova & PAGE_MASK;
+	u64 iova = user_iova & PAGE_MASK, last;
 	int i, ret;
 
+	if (check_add_overflow(iova, (u64)npage * PAGE_SIZE - 1, &last))
+		return -EOVERFLOW;
 	if (!container->type1)
 		return -EINVAL;
 	if (!container->type1->v2)
@@ -450,7 +456,7 @@ static ssize_t rw_chunk(struct prereg_container *container, u64 iova,
 		left = write ? copy_to_user((void __user *)vaddr, data, count) :
 			       copy_from_user(data, (void __user *)vaddr, count);
 	}
-	mmput(mm);
+	mmput_async(mm);
 	if (left)
 		return -EFAULT;
 
