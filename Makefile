@@ -34,11 +34,12 @@ kernel-packages:
 compat: kernel-packages
 	@scripts/compat-probe $(TARGET) --print
 
-# The static test programs of the guest.
+# The static test programs of the guest, and the module of the devices that they use.
 .PHONY: guest-programs
-guest-programs:
+guest-programs: module
 	@scripts/setup guest
 	@scripts/build-guest $(TARGET) tests/guest build/$(TARGET)/guest
+	@scripts/build-side-module $(TARGET) tests/guest/device build/$(TARGET)/guest
 
 # All targets, unless one is asked for; a debug target has check-debug.
 CHECK_TARGETS := $(if $(filter file,$(origin TARGET)),$(sort $(notdir $(filter-out %.config %-debug,$(wildcard targets/*)))),$(TARGET))

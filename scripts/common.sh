@@ -26,7 +26,7 @@ load_target() {
 		die "there is no target \"$TARGET\"; TARGET is one of: $(list_targets)."
 	# Not from the environment: what the file does not set is empty.
 	# shellcheck disable=SC2034 # used by the scripts that source this file
-	ARCH='' RELEASE='' META='' CROSS='' SOURCE='' BASE='' CONFIG='' MODULE_ARGS=''
+	ARCH='' RELEASE='' META='' CROSS='' SOURCE='' BASE='' CONFIG='' MODULE_ARGS='' EXTRA_MODULES=''
 	# shellcheck source=/dev/null
 	. "$TOP/targets/$TARGET"
 	# shellcheck disable=SC2034 # used by the scripts that source this file

@@ -60,6 +60,8 @@ int meter_file_write(const char *path, const char *text);
 /* Takes the pins of this moment as what is to be found again. */
 void meter_baseline(void);
 long long meter_baseline_pins(void);
+/* The module has lost so many pages, as it was meant to: its counter keeps them. They are no longer pinned. */
+void meter_lose(long long pages);
 /*
  * Asserts (see tap.h) that pins are back at the baseline, that every counter of
  * vfio_prereg is zero and that nobody holds a reference to it. Waits up to 2 s

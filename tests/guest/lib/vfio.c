@@ -48,17 +48,31 @@ int vfio_container_open(void)
 	return open_fd("/dev/vfio/vfio");
 }
 
-int vfio_group_open(const char *bdf)
+/* Where the link to the device's group leads, into @target: "…/NUMBER". */
+static int group_link(const char *bus, const char *device, char *target, size_t bytes)
 {
-	char link[96], target[256], path[300];
-	const char *nr;
+	char link[96];
 	ssize_t len;
 
-	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	len = readlink(link, target, sizeof(target) - 1);
+	snprintf(link, sizeof(link), "/sys/bus/%s/devices/%s/iommu_group", bus, device);
+	len = readlink(link, target, bytes - 1);
 	if (len < 0)
 		return -errno;
 	target[len] = 0;
+	return 0;
+}
+
+int vfio_group_open(const char *bdf)
+{
+	char target[256], path[300];
+	const char *nr;
+	int ret;
+
+	ret = group_link("pci", bdf, target, sizeof(target));
+	if (ret == -ENOENT)
+		ret = group_link("platform", bdf, target, sizeof(target));
+	if (ret)
+		return ret;
 	nr = strrchr(target, '/');
 	snprintf(path, sizeof(path), "/dev/vfio/%s", nr ? nr + 1 : target);
 	return open_fd(path);

@@ -43,7 +43,7 @@ int vfio_dev_join(struct vfio_dev *dev, const char *bdf, int container);
 void vfio_dev_close(struct vfio_dev *dev);
 
 int vfio_container_open(void);				/* fd */
-/* Opens the group's node. A group can be open only once: EBUSY. */
+/* Opens the group's node. A group can be open only once: EBUSY. @bdf: a platform device's name is good, too. */
 int vfio_group_open(const char *bdf);			/* fd */
 int vfio_group_attach(int group, int container);	/* GROUP_SET_CONTAINER */
 int vfio_group_detach(int group);			/* GROUP_UNSET_CONTAINER */

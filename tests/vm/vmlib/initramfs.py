@@ -84,7 +84,9 @@ def build(target, path, extra=()):
     for source, folder in ((os.path.join(target.out, "guest"), "bin"), (os.path.join(VM, "guest"), "t")):
         for name in sorted(os.listdir(source)) if os.path.isdir(source) else ():
             program = os.path.join(source, name)
-            if os.path.isfile(program) and os.access(program, os.X_OK):
+            if name.endswith(".ko"):
+                archive.file("m/" + name, program, 0o644)
+            elif os.path.isfile(program) and os.access(program, os.X_OK):
                 archive.file("%s/%s" % (folder, name), program, 0o755)
     for source, guest in extra:
         add = archive.tree if os.path.isdir(source) else archive.file
