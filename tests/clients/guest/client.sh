@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Sourced by the scripts beside it: runs a real program on a container backend, and prints TAP.
 #   backend NAME …                  what serves the containers from here on
-#   start LOG COMMAND…, end SIGNAL  the client, in the background
+#   start LOG COMMAND…, end SIGNAL  the client, in the background; "tell LINE" is its standard input
 #   check NAME COMMAND…             one test
 #   finish                          looks whether all was given back, prints the plan, exits
 # Times are in seconds, and longer where the guest is slow (GUEST_SLOW).
@@ -35,7 +35,7 @@ check() {
 }
 
 # note: what comes on standard input, as diagnostics.
-note() { sed 's/^/# /'; }
+note() { awk '{ print "# " $0 }'; }
 
 # bail TEXT: nothing more can be tested.
 bail() { echo "Bail out! $1"; exit 1; }
@@ -55,9 +55,16 @@ wait_for() {
 start() {
 	client_log=$1
 	shift
-	"$@" >"$client_log" 2>&1 &
+	: >"$client_log"
+	# Open for both ways, so that neither side waits for the other.
+	[ -p /tmp/client.input ] || mkfifo /tmp/client.input
+	exec 9<>/tmp/client.input
+	"$@" </tmp/client.input >>"$client_log" 2>&1 9<&- &
 	client=$!
 }
+
+# tell LINE: what the client reads on its standard input.
+tell() { echo "$1" >&9; }
 
 # gone: the client has ended.
 gone() { ! readlink "/proc/$client/exe" >/dev/null; }
@@ -115,16 +122,16 @@ pins() {
 pinned_at_least() { [ "$(pins)" -ge "$1" ]; }
 nothing_pinned() { [ "$(pins)" = 0 ]; }
 
-# charge PID: the KiB of locked memory that a process is charged for.
-charge() { awk '$1 == "VmLck:" { print $2 }' "/proc/$1/status"; }
+# charge [PID]: the KiB of locked memory that a process, or the client, is charged for.
+charge() { awk '$1 == "VmLck:" { print $2 }' "/proc/${1:-$client}/status"; }
 
 # counter NAME: one of vfio_prereg's statistics.
 counter() { awk -v name="$1" '$1 == name { print $2 }' /sys/kernel/debug/vfio_prereg/stats; }
 
+# Not what a client did: stale_mappings.
 all_stats_zero() {
 	local left
-	[ "$module" = vfio_prereg ] || return 0
-	left=$(awk '$2 != 0' /sys/kernel/debug/vfio_prereg/stats)
+	left=$(awk '$1 != "stale_mappings" && $2 != 0' /sys/kernel/debug/vfio_prereg/stats)
 	[ -z "$left" ] || { echo "$left" | note; return 1; }
 }
 
