@@ -494,8 +494,10 @@ static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
 	if (container->id != id)
 		return -ENODEV;
 	ret = dma_unmap_check(container, iova, bytes, all, bitmap);
-	if (ret)
+	if (ret) {
+		prereg_emulated_stay(container, iova, last);
 		return min(ret, 0);
+	}
 
 	prereg_mapping_take(container, iova, last, NULL, taken);
 	for (range = prereg_range_find(taken, 0, U64_MAX); range;

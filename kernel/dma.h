@@ -169,6 +169,10 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 void prereg_emulated_unmap(struct prereg_container *container, u64 first,
 			   u64 last, const struct prereg_owner *owner);
 
+/* The mappings stay after all: their pages may be pinned again. */
+void prereg_emulated_stay(struct prereg_container *container, u64 first,
+			  u64 last);
+
 /*
  * Its pages become the mapping's alone, or its region's: @by_region. Charges go with
  * them; no limit counts, since nothing is pinned that was not.

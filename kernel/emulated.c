@@ -154,6 +154,17 @@ void prereg_emulated_unmap(struct prereg_container *container, u64 first,
 	mutex_unlock(&container->devices_lock);
 }
 
+void prereg_emulated_stay(struct prereg_container *container, u64 first,
+			  u64 last)
+{
+	struct prereg_mapping *mapping;
+
+	for (mapping = prereg_mapping_first(container, first, last);
+	     mapping && mapping->range.first <= last;
+	     mapping = prereg_mapping_next(container, mapping))
+		mapping_dma(mapping)->going = false;
+}
+
 void prereg_emulated_register_device(void *iommu_data,
 				     struct vfio_device *vdev)
 {

@@ -9,20 +9,9 @@
 #include "../include/uapi/linux/vfio_prereg.h"
 #include "prereg.h"
 
-/* What current->mm has, as the container knows it. container->lock held. */
-static void info_of_owner(struct prereg_container *container,
+static void info_of_owner(struct prereg_owner *owner,
 			  struct vfio_prereg_info *info)
 {
-	struct prereg_owner *owner = container->claim.owner;
-	const struct prereg_claim *claim;
-
-	if (container->type1) {
-		claim = prereg_type1_claim(container);
-		owner = claim ? claim->owner : NULL;
-	}
-	if (!owner)
-		return;
-
 	info->registered_bytes =
 		(u64)atomic_long_read(&owner->registered_pages) << PAGE_SHIFT;
 	spin_lock(&owner->lock);
@@ -38,6 +27,7 @@ long prereg_get_info(unsigned long id, unsigned long arg)
 {
 	struct vfio_prereg_info info = {}, __user *user = (void __user *)arg;
 	struct prereg_container *container;
+	struct prereg_owner *owner;
 
 	if (copy_from_user(&info, user, offsetofend(typeof(info), flags)))
 		return -EFAULT;
@@ -49,7 +39,12 @@ long prereg_get_info(unsigned long id, unsigned long arg)
 		return PTR_ERR(container);
 	info.mappings = container->nmappings;
 	info.mapped_bytes = container->mapped_bytes;
-	info_of_owner(container, &info);
 	prereg_container_unlock(container);
+
+	owner = prereg_owner_get_current();
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	info_of_owner(owner, &info);
+	prereg_owner_put(owner);
 	return copy_to_user(user, &info, sizeof(info)) ? -EFAULT : 0;
 }

@@ -38,7 +38,7 @@ void prereg_kept_remove(struct prereg_region *region)
 {
 	lockdep_assert_held(&region->owner->lock);
 
-	list_del(&region->kept_entry);
+	list_del_init(&region->kept_entry);
 	spin_lock(&prereg_kept_lock);
 	list_del(&region->lru_entry);
 	spin_unlock(&prereg_kept_lock);
@@ -83,7 +83,7 @@ bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
 	lockdep_assert_held(&owner->lock);
 
 	/* Without a claim nobody would tell us of changes, or of the end. */
-	if (!region->implicit || !region->listed || region->stale ||
+	if (!region->implicit || !region->listed || region->doubts != region->sure ||
 	    region->stuck || region->npages > keep_pages ||
 	    list_empty(&owner->claims))
 		return false;

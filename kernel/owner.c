@@ -178,10 +178,21 @@ static bool invalidates(const struct mmu_notifier_range *range)
 	}
 }
 
+/* Does the process itself unmap or replace it? */
+static bool by_owner(const struct mmu_notifier_range *range)
+{
+	/* Reclaim and compaction in its own context are not its doing. */
+	return current->mm == range->mm && !(current->flags & PF_MEMALLOC) &&
+	       (range->event == MMU_NOTIFY_UNMAP ||
+		range->event == MMU_NOTIFY_CLEAR);
+}
+
 /*
  * Called before page table entries go, with any of mmap_lock, rmap locks and page locks
  * held. Pinned pages stay pinned as long as something maps them; but nobody may
- * share them from now on.
+ * share them from now on without a look at what is there. (The kernel announces more than
+ * it does: reclaim and compaction of pages that are pinned fail later, and a huge page
+ * is split before a part of it is unmapped.)
  *
  * What is being pinned at this moment: regions are entered in owner->regions before
  * they are pinned, so those are seen here; those entered between our start and our end
@@ -193,7 +204,6 @@ static int prereg_owner_invalidate_start(struct mmu_notifier *notifier,
 	struct prereg_owner *owner =
 		container_of(notifier, struct prereg_owner, notifier);
 	unsigned long last = range->end - 1;
-	bool by_owner;
 
 	spin_lock(&owner->lock);
 	if (!owner->invalidations++) {
@@ -205,14 +215,9 @@ static int prereg_owner_invalidate_start(struct mmu_notifier *notifier,
 	}
 	spin_unlock(&owner->lock);
 
-	if (!invalidates(range))
-		return 0;
-	/* Reclaim and compaction in the owner's own context are not its doing. */
-	by_owner = current->mm == range->mm && !(current->flags & PF_MEMALLOC) &&
-		   (range->event == MMU_NOTIFY_UNMAP ||
-		    range->event == MMU_NOTIFY_CLEAR);
-	prereg_regions_invalidate(owner, range->start, last, by_owner,
-				  mmu_notifier_range_blockable(range));
+	if (invalidates(range))
+		prereg_regions_invalidate(owner, range->start, last,
+					  mmu_notifier_range_blockable(range));
 	return 0;
 }
 
@@ -225,6 +230,8 @@ static void prereg_owner_invalidate_end(struct mmu_notifier *notifier,
 	spin_lock(&owner->lock);
 	owner->invalidations--;
 	spin_unlock(&owner->lock);
+	if (by_owner(range))
+		prereg_regions_judge(owner, range->start, range->end - 1);
 }
 
 static const struct mmu_notifier_ops prereg_owner_ops = {
