@@ -106,9 +106,10 @@ static void check_books(const struct model_container *c,
 	u64 iova, cost;
 	int i;
 
-	EXPECT(real->owner ? c->owner != MODEL_NOBODY &&
-			     real->owner->mm == model.mm[c->owner] :
-			     c->owner == MODEL_NOBODY);
+	EXPECT(real->claim.owner ?
+	       c->owner != MODEL_NOBODY &&
+	       real->claim.owner->mm == model.mm[c->owner] :
+	       c->owner == MODEL_NOBODY);
 	EXPECT_EQ(real->may_map, c->may_map);
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(real->windows[i].page_shift, c->windows[i].shift);

@@ -332,7 +332,7 @@ static void only_memory_of_processes_is_pinned(void)
 			.start = at[kind] + 1000 * PAGE_SIZE, .npages = 1000,
 			.pfn = fake_frames(1000, 1), .kind = kind,
 		});
-		if (kind == FAKE_FILE)
+		if (kind == FAKE_FILE || kind == FAKE_BAR)
 			continue;
 		region_put(region_get(at[kind], 2000 * PAGE_SIZE));
 	}
@@ -340,6 +340,7 @@ static void only_memory_of_processes_is_pinned(void)
 	expect_refused(at[FAKE_FILE], 1001 * PAGE_SIZE, -EOPNOTSUPP);
 	expect_refused(at[FAKE_FILE] + 1000 * PAGE_SIZE, PAGE_SIZE, -EOPNOTSUPP);
 	region_put(region_get(at[FAKE_FILE], 1000 * PAGE_SIZE));
+	expect_refused(at[FAKE_BAR], 2000 * PAGE_SIZE, -EFAULT);
 	teardown();
 }
 

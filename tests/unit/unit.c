@@ -88,7 +88,9 @@ static struct task_struct nobody;
 void unit_process_start(struct unit_process *process)
 {
 	process->mm = fake_mm_create();
-	process->task = (struct task_struct) { .mm = process->mm };
+	process->task = (struct task_struct) {
+		.mm = process->mm, .group_leader = &process->task,
+	};
 	unit_process_run(process);
 }
 
@@ -180,9 +182,9 @@ static struct book *book_of(void *container)
 	return books;
 }
 
-void *unit_open(int *ret)
+void *unit_open_type(unsigned long type, int *ret)
 {
-	void *container = driver->open(VFIO_SPAPR_TCE_v2_IOMMU);
+	void *container = driver->open(type);
 
 	*ret = IS_ERR(container) ? PTR_ERR(container) : 0;
 	if (*ret)
@@ -191,10 +193,17 @@ void *unit_open(int *ret)
 	return container;
 }
 
+void *unit_open(int *ret)
+{
+	return unit_open_type(VFIO_SPAPR_TCE_v2_IOMMU, ret);
+}
+
 int unit_attach(void *container, struct iommu_group *group)
 {
+	enum vfio_group_type type = group->dev.bus ? VFIO_IOMMU :
+						     VFIO_EMULATED_IOMMU;
 	struct book *book = book_of(container);
-	int ret = driver->attach_group(container, group, VFIO_IOMMU), i = 0;
+	int ret = driver->attach_group(container, group, type), i = 0;
 
 	if (ret)
 		return ret;
@@ -231,15 +240,20 @@ void unit_close(void *container)
 	book->container = NULL;
 }
 
-void *unit_container(struct iommu_group *group)
+void *unit_container_type(unsigned long type, struct iommu_group *group)
 {
 	void *container;
 	int ret;
 
-	container = unit_open(&ret);
+	container = unit_open_type(type, &ret);
 	EXPECT_RET(ret, 0);
 	EXPECT_RET(unit_attach(container, group), 0);
 	return container;
+}
+
+void *unit_container(struct iommu_group *group)
+{
+	return unit_container_type(VFIO_SPAPR_TCE_v2_IOMMU, group);
 }
 
 struct prereg_container *unit_peek(void *container)
@@ -400,7 +414,7 @@ void unit_check_hw(void *container)
 	int i;
 
 	for (i = 0; i < GROUPS; i++)
-		if (book->groups[i])
+		if (book->groups[i] && book->groups[i]->dev.bus)
 			check_domain(c, book->groups[i]->domain);
 }
 
@@ -449,7 +463,7 @@ static void snapshot_container(FILE *out, const struct book *book)
 	int i;
 
 	fprintf(out, "container owner %u may_map %d attached %d\n",
-		c->owner ? c->owner->mm->id : 0, c->may_map,
+		c->claim.owner ? c->claim.owner->mm->id : 0, c->may_map,
 		!!c->hw);
 	for (i = 0; i < PREREG_WINDOWS_MAX; i++)
 		if (c->windows[i].page_shift)
@@ -470,7 +484,7 @@ static void snapshot_container(FILE *out, const struct book *book)
 	}
 	stretch_end(&s);
 	for (i = 0; i < GROUPS; i++) {
-		if (!book->groups[i])
+		if (!book->groups[i] || !book->groups[i]->dev.bus)
 			continue;
 		fprintf(out, " group %d\n", book->groups[i]->id);
 		fake_iommu_walk(book->groups[i]->domain, stretch_entry, &s);
@@ -533,6 +547,7 @@ void unit_begin(void)
 	*shim_param_mappings_max = 0;
 	*shim_param_share_domains = true;
 	*shim_param_allow_unsafe_interrupts = false;
+	*shim_param_keep_mib = 0;
 	EXPECT_RET(shim_module_init(), 0);
 	fake_log_lines();
 }

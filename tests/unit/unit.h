@@ -66,12 +66,15 @@ void unit_memory_aligned(unsigned long vaddr, unsigned long bytes,
 
 /* open(), VFIO_SET_IOMMU; NULL and the error in *ret on failure. */
 void *unit_open(int *ret);
+/* Another type than VFIO_SPAPR_TCE_v2_IOMMU. */
+void *unit_open_type(unsigned long type, int *ret);
 int unit_attach(void *container, struct iommu_group *group);
 void unit_detach(void *container, struct iommu_group *group);
 /* Detaches what is attached and lets VFIO release the backend. */
 void unit_close(void *container);
 /* Open and attach; fails the test if that fails. */
 void *unit_container(struct iommu_group *group);
+void *unit_container_type(unsigned long type, struct iommu_group *group);
 /* Its internals. */
 struct prereg_container *unit_peek(void *container);
 
@@ -146,5 +149,8 @@ void unit_end(void);
 extern unsigned int *const shim_param_mappings_max;
 extern bool *const shim_param_allow_unsafe_interrupts;
 extern bool *const shim_param_share_domains;
+extern bool *const shim_param_type1;
+extern unsigned int *const shim_param_dma_entry_limit;
+extern unsigned int *const shim_param_keep_mib;
 
 #endif

@@ -23,6 +23,7 @@ enum fake_fault {
 	FAKE_FAULT_COPY,	/* the user's struct is not there */
 	FAKE_FAULT_RESTART,	/* a signal that is not fatal */
 	FAKE_FAULT_UNMAP,	/* an IOMMU driver that does not unmap */
+	FAKE_FAULT_TRYLOCK,	/* another CPU holds the spinlock */
 	FAKE_FAULTS
 };
 
@@ -47,11 +48,21 @@ extern unsigned int fake_warnings_expected;
 extern void (*fake_resched_hook)(void);
 /* Lines the module logged since the last call. */
 unsigned int fake_log_lines(void);
-/* Locks that the calling thread holds: ranks, mmap_lock's is FAKE_RANK_MMAP. */
+/* Locks that the calling thread holds: ranks, see LOCKS in prereg.h. */
 #define FAKE_RANK_MMAP	3
+#define FAKE_RANK_SPIN	4	/* the first spinlock's */
 void fake_lock_take(int rank, const char *name);
 void fake_lock_drop(int rank, const char *name);
 bool fake_lock_any(void);
+/* One of another rank. */
+bool fake_lock_beyond(int rank);
+/* Nobody may sleep; locks of pages are held, inside which no mutex is taken. */
+extern bool fake_atomic, fake_page_locks;
+void fake_might_sleep(const char *what);
+/* Let the shrinker free so many pages. Returns how many it did. */
+unsigned long fake_shrink(unsigned long npages);
+/* While set, every allocation does that first. */
+extern unsigned long fake_reclaim;
 /* What the file in debugfs says about a counter; fails the test if nothing. */
 long fake_stat(const char *name);
 /* Allocations, locks, kmem caches, work items: nothing may be left of them. */
@@ -63,6 +74,8 @@ void fake_kernel_check(void);
 void fake_thread_start(void (*fn)(void *arg), void *arg, struct mm_struct *mm);
 /* Let it run until it waits again or ends; returns true when it ended. */
 bool fake_thread_continue(void);
+/* The second thread waits here for that; for the first one it is nothing. */
+void fake_thread_pause(void);
 
 /* ---- memory.c ------------------------------------------------------------- */
 
@@ -71,9 +84,11 @@ bool fake_thread_continue(void);
  * stands for FAKE_BULK_PAGES, so a test can have a TiB of them.
  */
 #define FAKE_FIRST_PFN	0x1000UL
+#define FAKE_ZERO_PFN	FAKE_FIRST_PFN	/* what a reader of untouched memory gets */
 #define FAKE_BULK_PFN	0x400000UL
 #define FAKE_BULK_PAGES	512UL
 #define FAKE_END_PFN	(FAKE_BULK_PFN + (2UL << (40 - PAGE_SHIFT)))
+#define FAKE_BAR_PFN	(2 * FAKE_END_PFN)
 
 enum fake_kind {
 	FAKE_ANON,
@@ -82,6 +97,7 @@ enum fake_kind {
 	FAKE_HUGETLB,
 	FAKE_DRIVER,	/* belongs to no file and no process */
 	FAKE_FILE,	/* a file system writes it back */
+	FAKE_BAR,	/* a device's, without struct page; frames from FAKE_BAR_PFN on */
 	FAKE_KINDS
 };
 
@@ -98,11 +114,30 @@ struct fake_vma {
 	const u32	*pfns;	/* or the frame of each page */
 	bool		readonly;
 	bool		fs_dax;
+	bool		zero;	/* read, but never written: it is the zero page */
 	enum fake_kind	kind;
 	unsigned int	order;	/* of its folios, at most 9 */
+
+	/* Of the fakes: */
+	unsigned long	cut;		/* pages that were before */
+	unsigned long	cut_behind;	/* and behind it */
+	bool		gone;		/* it was unmapped */
+	bool		absent;		/* nobody has touched it yet */
+	bool		tried;		/* a BAR: the first fault has to be repeated */
+	bool		faulted;	/* a BAR: its page table entries are there */
 };
 
-#define FAKE_VMAS	24
+#define FAKE_VMAS	64
+
+enum fake_change {
+	FAKE_MUNMAP,
+	FAKE_DONTNEED,	/* other pages are there next time: madvise() */
+	FAKE_PUNCH,	/* the same, as somebody punched a hole into the file */
+	FAKE_REAP,	/* the same, by the OOM reaper, which must not sleep */
+	FAKE_PROTECT,	/* mprotect(PROT_READ) */
+	FAKE_SCAN,	/* NUMA balancing: who uses the pages? */
+	FAKE_MIGRATE,	/* other code tries to move the pages, and cannot: they are pinned */
+};
 
 /* An address space with one user and no limit. */
 struct mm_struct *fake_mm_create(void);
@@ -114,6 +149,14 @@ void fake_mm_add(struct mm_struct *mm, const struct fake_vma *vma);
  * the last mmdrop().
  */
 void fake_mm_exit(struct mm_struct *mm);
+/*
+ * Something happens to memory of a living mm, on behalf of current: mmu_notifiers are
+ * told, it changes, they are told that it has. A munmap() and the like under mmap_lock.
+ */
+void fake_mm_change(struct mm_struct *mm, unsigned long vaddr,
+		    unsigned long bytes, enum fake_change change);
+/* Runs once when notifiers were told and it has not yet happened. */
+extern void (*fake_change_hook)(void);
 /* Frame of a page, or 0. */
 unsigned long fake_mm_pfn(const struct mm_struct *mm, unsigned long vaddr);
 /* Fresh frames for a test, aligned to @align pages (power of two). */

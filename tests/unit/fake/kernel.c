@@ -2,6 +2,7 @@
 /* Faults, allocation, locks, trees, log: see shim/kernel.h. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <linux/vfio.h>
 
 #include "fake.h"
 #include "tap.h"
@@ -10,7 +11,7 @@
 
 const char *const fake_fault_names[FAKE_FAULTS] = {
 	"none", "allocation", "pin", "short pin", "map", "signal", "attach",
-	"detach", "copy", "restart", "unmap",
+	"detach", "copy", "restart", "unmap", "trylock",
 };
 
 static struct {
@@ -107,8 +108,11 @@ static void *alloc(size_t bytes)
 {
 	union alloc_header *header;
 
+	fake_might_sleep("an allocation");
 	if (fake_no_alloc)
 		shim_fail("tear-down allocates %zu bytes", bytes);
+	if (fake_reclaim)
+		fake_shrink(fake_reclaim);
 	if (fake_fault(FAKE_FAULT_ALLOC))
 		return NULL;
 	header = malloc(sizeof(*header) + bytes);
@@ -188,23 +192,81 @@ void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 	return ptr;
 }
 
+void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	void *ptr = kmem_cache_alloc(cache, gfp);
+
+	if (ptr)
+		memset(ptr, 0, cache->bytes);
+	return ptr;
+}
+
 void kmem_cache_free(struct kmem_cache *cache, void *ptr)
 {
 	cache->objects--;
 	kfree(ptr);
 }
 
+/* ---- memory is short ---------------------------------------------------------- */
+
+unsigned long fake_reclaim;
+static struct shrinker *shrinker;
+
+int register_shrinker(struct shrinker *new, const char *name)
+{
+	(void)name;
+	if (shrinker)
+		shim_fail("a second shrinker");
+	if (fake_fault(FAKE_FAULT_ALLOC))
+		return -ENOMEM;
+	shrinker = new;
+	return 0;
+}
+
+void unregister_shrinker(struct shrinker *old)
+{
+	if (shrinker != old)
+		shim_fail("another shrinker is removed");
+	shrinker = NULL;
+}
+
+/* As shrink_slab(): under whatever locks its caller has. */
+unsigned long fake_shrink(unsigned long npages)
+{
+	struct shrink_control control = { .nr_to_scan = npages };
+	bool before = fake_no_alloc;
+	unsigned long freed = 0;
+
+	if (!shrinker)
+		return 0;
+	fake_no_alloc = true;
+	fake_page_locks = true;
+	if (shrinker->count_objects(shrinker, &control))
+		freed = shrinker->scan_objects(shrinker, &control);
+	fake_page_locks = false;
+	fake_no_alloc = before;
+	return freed == SHRINK_STOP ? 0 : freed;
+}
+
 /* ---- locks ----------------------------------------------------------------- */
 
-static _Thread_local int held[FAKE_RANK_MMAP + 1];
+#define RANKS	(FAKE_RANK_SPIN + 2)
 
-void fake_lock_take(int rank, const char *name)
+bool fake_atomic, fake_page_locks;
+static _Thread_local int held[RANKS];
+
+static void lock_check(int rank, const char *name)
 {
 	int r;
 
-	for (r = rank; r <= FAKE_RANK_MMAP; r++)
+	for (r = rank; r < RANKS; r++)
 		if (held[r])
 			shim_fail("%s is taken inside a lock of rank %d", name, r);
+}
+
+void fake_lock_take(int rank, const char *name)
+{
+	lock_check(rank, name);
 	held[rank]++;
 }
 
@@ -216,51 +278,105 @@ void fake_lock_drop(int rank, const char *name)
 		held[rank]--;
 }
 
-bool fake_lock_any(void)
+bool fake_lock_beyond(int rank)
 {
 	int r;
 
-	for (r = 0; r <= FAKE_RANK_MMAP; r++)
-		if (held[r])
+	for (r = 0; r < RANKS; r++)
+		if (held[r] && r != rank)
 			return true;
 	return false;
 }
 
-void shim_mutex_init(struct mutex *lock, const char *name)
+bool fake_lock_any(void)
 {
-	static const char *const ranks[] = { "", "container", "owner" };
+	return fake_lock_beyond(-1);
+}
+
+void fake_might_sleep(const char *what)
+{
 	int r;
 
-	*lock = (struct mutex) { .name = name };
-	for (r = 1; r < (int)ARRAY_SIZE(ranks); r++)
-		if (strstr(name, ranks[r]))
+	for (r = FAKE_RANK_SPIN; r < RANKS; r++)
+		if (held[r])
+			shim_fail("%s may sleep inside a spinlock", what);
+	if (fake_atomic)
+		shim_fail("%s may sleep where nobody may", what);
+}
+
+void shim_lock_init(struct shim_lock *lock, const char *name)
+{
+	/* None with mmap_lock's rank; spinlocks are last. */
+	static const char *const ranks[RANKS] = {
+		[1] = "devices_lock", [2] = "container->lock",
+		[4] = "owner->lock",
+	};
+	int r;
+
+	*lock = (struct shim_lock) { .name = name };
+	for (r = 0; r < RANKS; r++)
+		if (ranks[r] && strstr(name, ranks[r]))
 			lock->rank = r;
 	if (!lock->rank)
 		shim_fail("lock %s is not in the order of prereg.h", name);
 }
 
-void mutex_lock(struct mutex *lock)
+static void lock_take(struct shim_lock *lock)
 {
 	if (lock->held)
 		shim_fail("%s is held already: a deadlock", lock->name);
-	fake_lock_take(lock->rank, lock->name);
+	held[lock->rank]++;
 	lock->held = true;
 }
 
-int mutex_lock_killable(struct mutex *lock)
-{
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	mutex_lock(lock);
-	return 0;
-}
-
-void mutex_unlock(struct mutex *lock)
+static void lock_drop(struct shim_lock *lock)
 {
 	if (!lock->held)
 		shim_fail("%s is dropped but not held", lock->name);
 	fake_lock_drop(lock->rank, lock->name);
 	lock->held = false;
+}
+
+void mutex_lock(struct mutex *mutex)
+{
+	fake_might_sleep(mutex->lock.name);
+	if (fake_page_locks)
+		shim_fail("%s is taken inside page locks", mutex->lock.name);
+	lock_check(mutex->lock.rank, mutex->lock.name);
+	lock_take(&mutex->lock);
+}
+
+int mutex_lock_killable(struct mutex *mutex)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	mutex_lock(mutex);
+	return 0;
+}
+
+void mutex_unlock(struct mutex *mutex)
+{
+	lock_drop(&mutex->lock);
+}
+
+void spin_lock(spinlock_t *spin)
+{
+	lock_check(spin->lock.rank, spin->lock.name);
+	lock_take(&spin->lock);
+}
+
+/* In any order. */
+bool spin_trylock(spinlock_t *spin)
+{
+	if (spin->lock.held || fake_fault(FAKE_FAULT_TRYLOCK))
+		return false;
+	lock_take(&spin->lock);
+	return true;
+}
+
+void spin_unlock(spinlock_t *spin)
+{
+	lock_drop(&spin->lock);
 }
 
 /* ---- tasks ----------------------------------------------------------------- */
@@ -274,12 +390,27 @@ bool fatal_signal_pending(struct task_struct *task)
 	return task->killed;
 }
 
+static long task_references;
+
+struct task_struct *get_task_struct(struct task_struct *task)
+{
+	task_references++;
+	return task;
+}
+
+void put_task_struct(struct task_struct *task)
+{
+	(void)task;
+	task_references--;
+}
+
 void (*fake_resched_hook)(void);
 
 void cond_resched(void)
 {
 	void (*hook)(void) = fake_resched_hook;
 
+	fake_might_sleep("cond_resched()");
 	if (!hook || fake_lock_any())
 		return;
 	fake_resched_hook = NULL;
@@ -322,10 +453,11 @@ bool queue_work(struct workqueue_struct *queue, struct work_struct *work)
 }
 
 /* By a kernel thread, which has no mm. */
-void fake_work_run(void)
+bool fake_work_run(void)
 {
 	struct task_struct worker = { .mm = NULL }, *before = current;
 	struct work_struct *work;
+	bool any = works;
 
 	current = &worker;
 	while ((work = works)) {
@@ -334,6 +466,44 @@ void fake_work_run(void)
 		work->fn(work);
 	}
 	current = before;
+	return any;
+}
+
+/* ---- VFIO ------------------------------------------------------------------ */
+
+int vfio_info_add_capability(struct vfio_info_cap *caps,
+			     struct vfio_info_cap_header *cap, size_t bytes)
+{
+	char *buf = kzalloc(caps->size + bytes, GFP_KERNEL);
+	struct vfio_info_cap_header *last;
+
+	if (!buf) {
+		kfree(caps->buf);
+		*caps = (struct vfio_info_cap) { NULL };
+		return -ENOMEM;
+	}
+	if (caps->buf)
+		memcpy(buf, caps->buf, caps->size);
+	memcpy(buf + caps->size, cap, bytes);
+	for (last = (void *)buf; last->next; last = (void *)(buf + last->next))
+		;
+	last->next = caps->size;
+	kfree(caps->buf);
+	caps->buf = buf;
+	caps->size += bytes;
+	return 0;
+}
+
+void vfio_info_cap_shift(struct vfio_info_cap *caps, size_t offset)
+{
+	struct vfio_info_cap_header *cap = caps->buf;
+
+	while (cap->next) {
+		struct vfio_info_cap_header *next = caps->buf + cap->next;
+
+		cap->next += offset;
+		cap = next;
+	}
 }
 
 /* ---- trees ----------------------------------------------------------------- */
@@ -464,11 +634,15 @@ void fake_kernel_check(void)
 		shim_fail("a lock is still held");
 	if (works)
 		shim_fail("a work item is left");
+	if (task_references)
+		shim_fail("%ld references to tasks are left", task_references);
 	if (fake_warnings_expected)
 		shim_fail("a warning was expected that did not come");
 	works = NULL;
 	fake_warnings_expected = 0;
 	fake_resched_hook = NULL;
+	fake_reclaim = 0;
+	task_references = 0;
 	alloc_live = 0;
 	alloc_bytes = 0;
 	caches_live = 0;

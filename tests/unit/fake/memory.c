@@ -6,13 +6,15 @@
 
 /*
  * One frame, or FAKE_BULK_PAGES of them. "Written" means an entry let a device
- * write it since it was first pinned, "dirtied" that an unpin said so.
+ * write it since it was first pinned, "dirtied" that an unpin or somebody who had it
+ * pinned said so, "writable" that one of the pins is for writing.
  */
 struct frame {
 	u32	pins;
 	u32	reach;
 	bool	written;
 	bool	dirtied;
+	bool	writable;
 	u8	kind;	/* enum fake_kind; of small ones */
 	u8	order;	/* of its folio; of small ones */
 };
@@ -20,12 +22,12 @@ struct frame {
 #define FRAMES	(FAKE_BULK_PFN + (FAKE_END_PFN - FAKE_BULK_PFN) / FAKE_BULK_PAGES)
 
 static struct frame *frames;
-static unsigned long pins, reach, next_frame = FAKE_FIRST_PFN;
+static unsigned long pins, reach, next_frame = FAKE_ZERO_PFN + 1;
 static unsigned int mms;
 static struct mmu_notifier *srcu_list;
-static bool srcu_reader;
+static unsigned int srcu_readers;
 
-void (*fake_pin_hook)(void);
+void (*fake_pin_hook)(void), (*fake_change_hook)(void);
 unsigned long fake_pin_calls;
 
 static struct frame *frame_of(unsigned long pfn)
@@ -55,7 +57,7 @@ static unsigned long frame_step(unsigned long pfn, unsigned long npages)
 			   FAKE_BULK_PAGES);
 }
 
-static void frames_pin(unsigned long pfn, unsigned long npages)
+static void frames_pin(unsigned long pfn, unsigned long npages, bool write)
 {
 	unsigned long step;
 
@@ -63,6 +65,7 @@ static void frames_pin(unsigned long pfn, unsigned long npages)
 	for (; npages; pfn += step, npages -= step) {
 		step = frame_step(pfn, npages);
 		frame_of(pfn)->pins += step;
+		frame_of(pfn)->writable |= write;
 	}
 }
 
@@ -71,6 +74,9 @@ static void frames_unpin(unsigned long pfn, unsigned long npages, bool dirty)
 {
 	unsigned long step;
 
+	fake_might_sleep("unpinning");
+	if (dirty && fake_page_locks)
+		shim_fail("the lock of a page is taken inside page locks");
 	for (; npages; pfn += step, npages -= step) {
 		struct frame *frame = frame_of(pfn);
 
@@ -91,6 +97,7 @@ static void frames_unpin(unsigned long pfn, unsigned long npages, bool dirty)
 		if (frame->written && !frame->dirtied)
 			shim_fail("frame %#lx was written but is not dirty", pfn);
 		frame->written = false;
+		frame->writable = false;
 	}
 }
 
@@ -99,12 +106,15 @@ void fake_frames_reach(unsigned long pfn, unsigned long npages, bool write)
 	unsigned long step;
 
 	reach += npages;
-	for (; npages; pfn += step, npages -= step) {
+	for (; npages && pfn < FAKE_END_PFN; pfn += step, npages -= step) {
 		struct frame *frame = frame_of(pfn);
 
 		step = frame_step(pfn, npages);
 		if (!frame->pins)
 			shim_fail("frame %#lx is mapped but not pinned", pfn);
+		if (write && !frame->writable)
+			shim_fail("frame %#lx is mapped for writing but not pinned for it",
+				  pfn);
 		frame->reach += step;
 		if (!write || frame->written)
 			continue;
@@ -118,7 +128,7 @@ void fake_frames_unreach(unsigned long pfn, unsigned long npages)
 	unsigned long step;
 
 	reach -= npages;
-	for (; npages; pfn += step, npages -= step) {
+	for (; npages && pfn < FAKE_END_PFN; pfn += step, npages -= step) {
 		step = frame_step(pfn, npages);
 		frame_of(pfn)->reach -= step;
 	}
@@ -176,13 +186,12 @@ void fake_mm_add(struct mm_struct *mm, const struct fake_vma *vma)
 		mm->vmas[mm->nvmas++] = *vma;
 }
 
-static const struct fake_vma *mm_vma(const struct mm_struct *mm,
-				     unsigned long vaddr)
+static struct fake_vma *mm_vma(const struct mm_struct *mm, unsigned long vaddr)
 {
-	const struct fake_vma *vma;
+	struct fake_vma *vma;
 
 	for (vma = mm->vmas; vma < mm->vmas + mm->nvmas; vma++)
-		if (vaddr >= vma->start &&
+		if (!vma->gone && vaddr >= vma->start &&
 		    (vaddr - vma->start) >> PAGE_SHIFT < vma->npages)
 			return vma;
 	return NULL;
@@ -191,12 +200,14 @@ static const struct fake_vma *mm_vma(const struct mm_struct *mm,
 static unsigned long vma_pfn(const struct fake_vma *vma, unsigned long vaddr)
 {
 	unsigned long i = (vaddr - vma->start) >> PAGE_SHIFT;
+	unsigned long npages = vma->cut + vma->npages + vma->cut_behind;
 
+	i += vma->cut;
 	if (vma->pfns)
 		return vma->pfns[i];
 	if (!vma->piece)
 		return vma->pfn + i;
-	return vma->pfn + vma->npages - (i / vma->piece + 1) * vma->piece +
+	return vma->pfn + npages - (i / vma->piece + 1) * vma->piece +
 	       i % vma->piece;
 }
 
@@ -229,7 +240,7 @@ static void srcu_period(void)
 {
 	struct mmu_notifier *notifier;
 
-	while (!srcu_reader && (notifier = srcu_list)) {
+	while (!srcu_readers && (notifier = srcu_list)) {
 		struct mm_struct *mm = notifier->mm;
 
 		srcu_list = notifier->next;
@@ -238,65 +249,152 @@ static void srcu_period(void)
 	}
 }
 
-void fake_mm_exit(struct mm_struct *mm)
+/*
+ * Small frames only, a test with bulk ones looks at fake_pins(); and what
+ * is shared may be pinned for others. Also what was unmapped before.
+ */
+static void frames_check_gone(const struct fake_vma *vma)
 {
-	struct task_struct exiting = { .mm = NULL }, *before = current;
-	unsigned int v;
-	unsigned long i;
+	unsigned long i, pfn;
 
-	/* A task has left its mm before the last mmput(). */
-	current = &exiting;
-	mm->mm_users.counter = 0;
+	if (vma->kind == FAKE_SHMEM || vma->kind == FAKE_BAR)
+		return;
+	for (i = 0; i < vma->npages; i++) {
+		pfn = vma_pfn(vma, vma->start + (i << PAGE_SHIFT));
+		if (pfn >= FAKE_BULK_PFN)
+			return;
+		if (!frame_of(pfn)->pins && !frame_of(pfn)->reach)
+			continue;
+		shim_fail("frame %#lx outlives its mm", pfn);
+		return;
+	}
+}
+
+/* exit_mmap() */
+static void mm_end(struct mm_struct *mm)
+{
+	bool before = fake_no_alloc;
+	unsigned int v;
+
 	if (mm->notifier && mm->notifier->ops->release) {
 		fake_no_alloc = true;
-		srcu_reader = true;
+		srcu_readers++;
 		mm->notifier->ops->release(mm->notifier, mm);
-		srcu_reader = false;
-		fake_no_alloc = false;
+		srcu_readers--;
+		fake_no_alloc = before;
 		srcu_period();
 	}
-	/*
-	 * Small frames only, a test with bulk ones looks at fake_pins(); and what
-	 * is shared may be pinned for others.
-	 */
 	for (v = 0; v < mm->nvmas; v++)
-		for (i = 0; i < mm->vmas[v].npages &&
-			    mm->vmas[v].kind != FAKE_SHMEM; i++) {
-			unsigned long pfn = vma_pfn(&mm->vmas[v],
-						    mm->vmas[v].start +
-						    (i << PAGE_SHIFT));
-
-			if (pfn >= FAKE_BULK_PFN)
-				break;
-			if (frame_of(pfn)->pins || frame_of(pfn)->reach) {
-				shim_fail("frame %#lx outlives its mm", pfn);
-				break;
-			}
-		}
-	current = before;
+		frames_check_gone(&mm->vmas[v]);
 	mmdrop(mm);
 }
 
-void mmap_write_lock(struct mm_struct *mm)
+bool mmget_not_zero(struct mm_struct *mm)
 {
+	if (!atomic_read(&mm->mm_users))
+		return false;
+	mm->mm_users.counter++;
+	return true;
+}
+
+void mmput(struct mm_struct *mm)
+{
+	fake_might_sleep("mmput()");
+	if (fake_lock_any())
+		shim_fail("mmput() with a lock held, which may be the last one");
+	if (!--mm->mm_users.counter)
+		mm_end(mm);
+}
+
+static void mm_end_work(struct work_struct *work)
+{
+	mm_end(container_of(work, struct mm_struct, end_work));
+}
+
+void mmput_async(struct mm_struct *mm)
+{
+	if (--mm->mm_users.counter)
+		return;
+	INIT_WORK(&mm->end_work, mm_end_work);
+	queue_work(NULL, &mm->end_work);
+}
+
+void kthread_use_mm(struct mm_struct *mm)
+{
+	if (current->mm || !atomic_read(&mm->mm_users))
+		shim_fail("kthread_use_mm() of no kernel thread, or of a dead mm");
+	current->mm = mm;
+}
+
+void kthread_unuse_mm(struct mm_struct *mm)
+{
+	if (current->mm != mm)
+		shim_fail("kthread_unuse_mm() of another mm");
+	current->mm = NULL;
+}
+
+void fake_mm_exit(struct mm_struct *mm)
+{
+	struct task_struct exiting = { .mm = NULL }, *before = current;
+
+	/* A task has left its mm before the last mmput(). */
+	current = &exiting;
+	if (atomic_read(&mm->mm_users))
+		mmput(mm);
+	else
+		mm_end(mm);	/* the test has done the first half */
+	current = before;
+}
+
+static void mmap_take(struct mm_struct *mm)
+{
+	fake_might_sleep("mmap_lock");
+	if (fake_page_locks)
+		shim_fail("mmap_lock is taken inside page locks");
 	if (mm->mmap_locked)
 		shim_fail("mmap_lock is held already: a deadlock");
 	fake_lock_take(FAKE_RANK_MMAP, "mmap_lock");
 	mm->mmap_locked = true;
 }
 
-int mmap_write_lock_killable(struct mm_struct *mm)
+static int mmap_take_killable(struct mm_struct *mm)
 {
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	mmap_write_lock(mm);
+	mmap_take(mm);
 	return 0;
+}
+
+static void mmap_drop(struct mm_struct *mm)
+{
+	fake_lock_drop(FAKE_RANK_MMAP, "mmap_lock");
+	mm->mmap_locked = false;
+}
+
+/* Readers keep out each other, too. */
+void mmap_write_lock(struct mm_struct *mm)
+{
+	mmap_take(mm);
+}
+
+int mmap_write_lock_killable(struct mm_struct *mm)
+{
+	return mmap_take_killable(mm);
 }
 
 void mmap_write_unlock(struct mm_struct *mm)
 {
-	fake_lock_drop(FAKE_RANK_MMAP, "mmap_lock");
-	mm->mmap_locked = false;
+	mmap_drop(mm);
+}
+
+int mmap_read_lock_killable(struct mm_struct *mm)
+{
+	return mmap_take_killable(mm);
+}
+
+void mmap_read_unlock(struct mm_struct *mm)
+{
+	mmap_drop(mm);
 }
 
 int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
@@ -304,17 +402,19 @@ int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
 {
 	if (!mm->mmap_locked)
 		shim_fail("charging without mmap_lock");
-	if (task != current)
-		shim_fail("another task's limit is asked for");
 	if (!inc) {
 		WARN_ON(npages > mm->locked_vm);
 		mm->locked_vm -= npages;
 		return 0;
 	}
-	if (mm != current->mm || !atomic_read(&mm->mm_users))
-		shim_fail("an mm is charged that is not current's");
-	if (!bypass_rlim && mm->locked_vm + npages > mm->limit)
-		return -ENOMEM;
+	if (!bypass_rlim) {
+		if (task->mm != mm)
+			shim_fail("another process's limit is asked for");
+		if (mm->locked_vm + npages > mm->limit)
+			return -ENOMEM;
+	}
+	if (!atomic_read(&mm->mm_users))
+		shim_fail("an mm without users is charged");
 	mm->locked_vm += npages;
 	return 0;
 }
@@ -340,6 +440,8 @@ mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
 	if (IS_ERR(notifier))
 		return notifier;
 	/* mm_take_all_locks() */
+	if (mm->changing)
+		shim_fail("a notifier comes in the middle of an invalidation");
 	if (fake_fault(FAKE_FAULT_RESTART) || fatal_signal_pending(current)) {
 		ops->free_notifier(notifier);
 		return ERR_PTR(-EINTR);
@@ -371,29 +473,252 @@ void mmu_notifier_put(struct mmu_notifier *notifier)
 	srcu_period();
 }
 
-void mmu_notifier_synchronize(void)
+/* ---- memory changes ---------------------------------------------------------- */
+
+/* Let a vma begin at vaddr, if one lies across it. */
+static void vma_cut(struct mm_struct *mm, unsigned long vaddr)
 {
+	struct fake_vma *vma = mm_vma(mm, vaddr), *tail = &mm->vmas[mm->nvmas];
+	unsigned long npages;
+
+	if (!vma || vma->start == vaddr)
+		return;
+	if (mm->nvmas == FAKE_VMAS) {
+		shim_fail("the test's address space is in too many pieces");
+		return;
+	}
+	npages = (vaddr - vma->start) >> PAGE_SHIFT;
+	*tail = *vma;
+	tail->start = vaddr;
+	tail->npages -= npages;
+	tail->cut += npages;
+	vma->npages = npages;
+	vma->cut_behind += tail->npages;
+	mm->nvmas++;
+}
+
+static void vma_change(struct mm_struct *mm, struct fake_vma *vma,
+		       enum fake_change change)
+{
+	struct fake_vma fresh = {
+		.start	= vma->start,
+		.npages	= vma->npages,
+		.kind	= vma->kind,
+		.readonly = vma->readonly,
+		.absent	= true,
+	};
+
+	switch (change) {
+	case FAKE_MUNMAP:
+		vma->gone = true;
+		break;
+	case FAKE_DONTNEED:
+	case FAKE_PUNCH:
+	case FAKE_REAP:
+		vma->gone = true;
+		fresh.pfn = fake_frames(vma->npages, 1);
+		fake_mm_add(mm, &fresh);
+		break;
+	case FAKE_PROTECT:
+	case FAKE_SCAN:
+	case FAKE_MIGRATE:
+		break;
+	}
+}
+
+/* Under whatever locks of pages; sleeps if it may, but allocates nothing. */
+static void invalidate_start(struct mmu_notifier *notifier,
+			     const struct mmu_notifier_range *range)
+{
+	bool no_alloc = fake_no_alloc;
+
+	range->mm->changing = true;
+	srcu_readers++;
+	fake_no_alloc = true;
+	fake_page_locks = true;
+	fake_atomic = !range->blockable;
+	if (notifier && notifier->ops->invalidate_range_start(notifier, range))
+		shim_fail("an invalidation is refused");
+	fake_atomic = false;
+	fake_page_locks = false;
+	fake_no_alloc = no_alloc;
+}
+
+static void invalidate_end(struct mmu_notifier *notifier,
+			   const struct mmu_notifier_range *range)
+{
+	/* One that has left the list meanwhile is not told. */
+	if (notifier && notifier == range->mm->notifier)
+		notifier->ops->invalidate_range_end(notifier, range);
+	range->mm->changing = false;
+	srcu_readers--;
+}
+
+void fake_mm_change(struct mm_struct *mm, unsigned long vaddr,
+		    unsigned long bytes, enum fake_change change)
+{
+	static const enum mmu_notifier_event events[] = {
+		[FAKE_MUNMAP]	= MMU_NOTIFY_UNMAP,
+		[FAKE_DONTNEED]	= MMU_NOTIFY_CLEAR,
+		[FAKE_PUNCH]	= MMU_NOTIFY_UNMAP,
+		[FAKE_REAP]	= MMU_NOTIFY_CLEAR,
+		[FAKE_PROTECT]	= MMU_NOTIFY_PROTECTION_VMA,
+		[FAKE_SCAN]	= MMU_NOTIFY_PROTECTION_VMA,
+		[FAKE_MIGRATE]	= MMU_NOTIFY_CLEAR,
+	};
+	const struct mmu_notifier_range range = {
+		.mm		= mm,
+		.start		= vaddr,
+		.end		= vaddr + bytes,
+		.event		= events[change],
+		.blockable	= change != FAKE_REAP,
+	};
+	bool locked = change != FAKE_PUNCH && change != FAKE_MIGRATE;
+	struct mmu_notifier *notifier = mm->notifier;
+	void (*hook)(void) = fake_change_hook;
+	struct fake_vma *vma;
+	unsigned int v, n;
+
+	fake_change_hook = NULL;
+	if (!atomic_read(&mm->mm_users))
+		shim_fail("the memory of a dead mm changes");
+	vma_cut(mm, vaddr);
+	vma_cut(mm, vaddr + bytes);
+	if (locked)
+		mmap_take(mm);
+	if (change == FAKE_PROTECT)
+		for (vma = mm->vmas; vma < mm->vmas + mm->nvmas; vma++)
+			if (vma->start >= vaddr && vma->start < vaddr + bytes)
+				vma->readonly = true;
+
+	invalidate_start(notifier, &range);
+	if (hook)
+		hook();
+	for (v = 0, n = mm->nvmas; v < n; v++) {
+		vma = &mm->vmas[v];
+		if (!vma->gone && vma->start >= vaddr &&
+		    vma->start < vaddr + bytes)
+			vma_change(mm, vma, change);
+	}
+	invalidate_end(notifier, &range);
+	if (locked)
+		mmap_drop(mm);
 	srcu_period();
+}
+
+/* ---- areas ------------------------------------------------------------------- */
+
+static struct vm_area_struct *area_of(struct mm_struct *mm,
+				      const struct fake_vma *vma)
+{
+	static struct vm_area_struct area;
+
+	if (!mm->mmap_locked)
+		shim_fail("an area is looked up without mmap_lock");
+	if (!vma)
+		return NULL;
+	area = (struct vm_area_struct) {
+		.vm_mm		= mm,
+		.vm_start	= vma->start,
+		.vm_end		= vma->start + (vma->npages << PAGE_SHIFT),
+		.vm_flags	= (vma->readonly ? 0 : VM_WRITE) |
+				  (vma->kind == FAKE_BAR ? VM_PFNMAP : 0),
+	};
+	return &area;
+}
+
+struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long address)
+{
+	return area_of(mm, mm_vma(mm, address));
+}
+
+struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address)
+{
+	const struct fake_vma *vma, *found = NULL;
+
+	for (vma = mm->vmas; vma < mm->vmas + mm->nvmas; vma++)
+		if (!vma->gone &&
+		    vma->start + (vma->npages << PAGE_SHIFT) > address &&
+		    (!found || vma->start < found->start))
+			found = vma;
+	return area_of(mm, found);
+}
+
+static spinlock_t pte_lock = { { "a page table's lock", .rank = FAKE_RANK_SPIN } };
+
+int follow_pte(struct mm_struct *mm, unsigned long address, pte_t **pte,
+	       spinlock_t **ptl)
+{
+	const struct fake_vma *vma = mm_vma(mm, address);
+	static pte_t entry;
+
+	if (!mm->mmap_locked)
+		shim_fail("a page table is read without mmap_lock");
+	if (!vma || !vma->faulted)
+		return -EINVAL;
+	entry.pfn = vma_pfn(vma, address);
+	entry.write = !vma->readonly;
+	*pte = &entry;
+	*ptl = &pte_lock;
+	spin_lock(&pte_lock);
+	return 0;
+}
+
+/* Drops the lock the first time, as a driver's fault handler may. */
+int fixup_user_fault(struct mm_struct *mm, unsigned long address,
+		     unsigned int flags, bool *unlocked)
+{
+	struct fake_vma *vma = mm_vma(mm, address);
+
+	fake_might_sleep("a page fault");
+	if (!mm->mmap_locked)
+		shim_fail("a page fault without mmap_lock");
+	if (!vma || fake_fault(FAKE_FAULT_PIN) ||
+	    (flags & FAULT_FLAG_WRITE && vma->readonly))
+		return -EFAULT;
+	if (!vma->tried) {
+		vma->tried = true;
+		*unlocked = true;
+		return 0;
+	}
+	vma->faulted = true;
+	return 0;
 }
 
 /* ---- pinning and user memory ------------------------------------------------ */
 
-int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
-			struct page **pages)
+/* A page that only readers had until now gets a writer. */
+static void write_fault(struct mm_struct *mm, struct fake_vma *vma)
 {
-	const struct mm_struct *mm = current->mm;
+	const struct mmu_notifier_range range = {
+		.mm		= mm,
+		.start		= vma->start,
+		.end		= vma->start + (vma->npages << PAGE_SHIFT),
+		.event		= MMU_NOTIFY_CLEAR,
+		.blockable	= true,
+	};
+	struct mmu_notifier *notifier = mm->notifier;
+
+	invalidate_start(notifier, &range);
+	vma->zero = false;
+	invalidate_end(notifier, &range);
+}
+
+static long pin(struct mm_struct *mm, unsigned long start, long npages,
+		unsigned int flags, struct page **pages)
+{
 	unsigned long pfn, run = 0, run_pages = 0, short_pin;
 	void (*hook)(void) = fake_pin_hook;
-	const struct fake_vma *vma = NULL;
-	int i;
+	bool write = flags & FOLL_WRITE;
+	struct fake_vma *vma = NULL;
+	long i;
 
 	fake_pin_calls++;
-	if (fake_lock_any())
-		shim_fail("pinning with a lock held");
-	if (flags != (FOLL_WRITE | FOLL_LONGTERM))
+	fake_might_sleep("pinning");
+	if ((flags & ~FOLL_WRITE) != FOLL_LONGTERM)
 		shim_fail("pinning with flags %#x", flags);
 	if (npages <= 0 || !mm || !atomic_read(&mm->mm_users)) {
-		shim_fail("pinning %d pages of no memory", npages);
+		shim_fail("pinning %ld pages of no memory", npages);
 		return -EINVAL;
 	}
 	fake_pin_hook = NULL;
@@ -410,45 +735,136 @@ int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
 	for (i = 0; i < npages; i++, start += PAGE_SIZE) {
 		if (!vma || start - vma->start >= vma->npages << PAGE_SHIFT)
 			vma = mm_vma(mm, start);
-		if (!vma || vma->readonly || vma->fs_dax)
+		if (!vma || (write && vma->readonly) || vma->fs_dax ||
+		    vma->kind == FAKE_BAR)
 			break;
-		pfn = vma_pfn(vma, start);
+		vma->absent = false;
+		if (vma->zero && write)
+			write_fault(mm, vma);
+		pfn = vma->zero ? FAKE_ZERO_PFN : vma_pfn(vma, start);
 		pages[i] = pfn_to_page(pfn);
 		if (pfn < FAKE_BULK_PFN) {
 			frame_of(pfn)->kind = vma->kind;
 			frame_of(pfn)->order = vma->order;
 		}
 		if (pfn != run + run_pages) {
-			frames_pin(run, run_pages);
+			frames_pin(run, run_pages, write);
 			run = pfn;
 			run_pages = 0;
 		}
 		run_pages++;
 	}
-	frames_pin(run, run_pages);
+	frames_pin(run, run_pages, write);
 	if (i)
 		return i;
 	return vma && vma->fs_dax ? -EOPNOTSUPP : -EFAULT;
 }
 
+int pin_user_pages_fast(unsigned long start, int npages, unsigned int flags,
+			struct page **pages)
+{
+	if (fake_lock_any())
+		shim_fail("pinning with a lock held");
+	return pin(current->mm, start, npages, flags, pages);
+}
+
+long pin_user_pages_remote(struct mm_struct *mm, unsigned long start,
+			   unsigned long npages, unsigned int flags,
+			   struct page **pages, struct vm_area_struct **vmas,
+			   int *locked)
+{
+	if (!mm->mmap_locked)
+		shim_fail("pinning another process's pages without mmap_lock");
+	if (vmas || locked)
+		shim_fail("pinning another process's pages with odd arguments");
+	if (fake_lock_beyond(FAKE_RANK_MMAP))
+		shim_fail("pinning with a lock held");
+	return pin(mm, start, npages, flags, pages);
+}
+
+static long references;
+
+/* What it finds in page tables; a page that is not there takes a fault. */
+int get_user_pages_fast_only(unsigned long start, int npages,
+			     unsigned int flags, struct page **pages)
+{
+	const struct fake_vma *vma;
+	int i;
+
+	for (i = 0; i < npages; i++, start += PAGE_SIZE) {
+		vma = mm_vma(current->mm, start);
+		if (!vma || vma->kind == FAKE_BAR || vma->absent ||
+		    (flags & FOLL_WRITE && vma->readonly))
+			break;
+		pages[i] = pfn_to_page(vma->zero ? FAKE_ZERO_PFN :
+						   vma_pfn(vma, start));
+		references++;
+	}
+	return i;
+}
+
+void put_page(struct page *page)
+{
+	(void)page;
+	references--;
+}
+
+bool is_zero_pfn(unsigned long pfn)
+{
+	return pfn == FAKE_ZERO_PFN;
+}
+
+bool pfn_valid(unsigned long pfn)
+{
+	return pfn < FAKE_END_PFN;
+}
+
 struct folio *page_folio(struct page *page)
 {
 	static const struct folio kinds[FAKE_KINDS] = {
-		[FAKE_ANON]	= { true, true, false, &frames },
-		[FAKE_LAZYFREE]	= { false, true, false, &frames },
-		[FAKE_SHMEM]	= { true, false, false, &frames },
-		[FAKE_HUGETLB]	= { false, false, true, &frames },
-		[FAKE_DRIVER]	= { false, false, false, NULL },
-		[FAKE_FILE]	= { false, false, false, &frames },
+		[FAKE_ANON]	= { .swapbacked = true, .anon = true, .mapping = &frames },
+		[FAKE_LAZYFREE]	= { .anon = true, .mapping = &frames },
+		[FAKE_SHMEM]	= { .swapbacked = true, .mapping = &frames },
+		[FAKE_HUGETLB]	= { .hugetlb = true, .mapping = &frames },
+		[FAKE_FILE]	= { .mapping = &frames },
 	};
 	static struct folio folio;
-	unsigned long pfn = page_to_pfn(page);
+	unsigned long pfn = page_to_pfn(page), i;
 	bool bulk = pfn >= FAKE_BULK_PFN;
 
 	folio = kinds[bulk ? FAKE_ANON : frame_of(pfn)->kind];
 	folio.npages = bulk ? FAKE_BULK_PAGES : BIT(frame_of(pfn)->order);
 	folio.pfn = round_down(pfn, folio.npages);
+	folio.dirty = true;
+	for (i = 0; i < folio.npages; i++)
+		folio.dirty &= frame_of(folio.pfn + i)->dirtied;
 	return &folio;
+}
+
+static bool folio_locked;
+
+void folio_lock(struct folio *folio)
+{
+	fake_might_sleep("the lock of a page");
+	if (folio_locked || fake_page_locks)
+		shim_fail("the lock of a page is taken inside page locks");
+	folio_locked = true;
+}
+
+/* All of it, whichever of its pages are pinned. */
+void folio_mark_dirty(struct folio *folio)
+{
+	unsigned long i;
+
+	if (!folio_locked)
+		shim_fail("a folio is marked dirty without its lock");
+	for (i = 0; i < folio->npages; i++)
+		frame_of(folio->pfn + i)->dirtied = true;
+}
+
+void folio_unlock(struct folio *folio)
+{
+	folio_locked = false;
 }
 
 /* 1 TiB, a multiple of what decides the default of mappings_max. */
@@ -457,12 +873,23 @@ unsigned long totalram_pages(void)
 	return 1UL << (40 - PAGE_SHIFT);
 }
 
-void unpin_user_pages(struct page **pages, unsigned long npages)
+void unpin_user_pages_dirty_lock(struct page **pages, unsigned long npages,
+				 bool dirty)
 {
 	unsigned long i;
 
 	for (i = 0; i < npages; i++)
-		frames_unpin(page_to_pfn(pages[i]), 1, false);
+		frames_unpin(page_to_pfn(pages[i]), 1, dirty);
+}
+
+void unpin_user_pages(struct page **pages, unsigned long npages)
+{
+	unpin_user_pages_dirty_lock(pages, npages, false);
+}
+
+void unpin_user_page(struct page *page)
+{
+	unpin_user_pages(&page, 1);
 }
 
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long npages,
@@ -538,6 +965,8 @@ void fake_memory_check(void)
 {
 	if (pins)
 		shim_fail("%lu pins are left", pins);
+	if (references)
+		shim_fail("%ld references to pages are left", references);
 	if (reach)
 		shim_fail("devices still reach %lu pages", reach);
 	if (mms)
@@ -551,8 +980,10 @@ void fake_memory_check(void)
 			MADV_DONTNEED);
 	}
 	pins = 0;
+	references = 0;
 	reach = 0;
 	mms = 0;
-	next_frame = FAKE_FIRST_PFN;
+	next_frame = FAKE_ZERO_PFN + 1;
 	fake_pin_hook = NULL;
+	fake_change_hook = NULL;
 }

@@ -57,17 +57,43 @@ bool fake_thread_continue(void)
 	return true;
 }
 
+static void pause(void)
+{
+	sem_post(&other.back);
+	sem_wait(&other.go);
+}
+
+void fake_thread_pause(void)
+{
+	if (is_other)
+		pause();
+}
+
 bool shim_wait(void)
 {
 	if (fake_lock_any())
 		shim_fail("waits with a lock held");
+	fake_might_sleep("waiting");
 	if (fatal_signal_pending(current))
 		return true;
 	if (!is_other) {
 		shim_fail("waits for ever");
 		return true;
 	}
-	sem_post(&other.back);
-	sem_wait(&other.go);
+	pause();
 	return fatal_signal_pending(current);
+}
+
+bool shim_wait_uninterruptible(void)
+{
+	fake_might_sleep("waiting");
+	if (is_other) {
+		pause();
+		return true;
+	}
+	if (other.running) {
+		fake_thread_continue();
+		return true;
+	}
+	return fake_work_run();
 }

@@ -19,10 +19,12 @@
 
 typedef __u8 u8;
 typedef __u32 u32;
+typedef __s32 s32;
 typedef __u64 u64;
 typedef u64 phys_addr_t;
 typedef u64 dma_addr_t;
 
+#define U32_MAX		(~0U)
 #define U64_MAX		(~0ULL)
 #define ERESTARTSYS	512
 #define ERESTARTNOINTR	513
@@ -67,9 +69,11 @@ void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define SZ_2G			0x80000000
 #define BITS_PER_BYTE		8
 #define BITS_PER_LONG		64
+#define BITS_PER_TYPE(type)	(sizeof(type) * BITS_PER_BYTE)
 
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define PAGE_MASK		(~(PAGE_SIZE - 1))
 #define PFN_PHYS(pfn)		((phys_addr_t)(pfn) << PAGE_SHIFT)
 #define PHYS_PFN(phys)		((unsigned long)((phys) >> PAGE_SHIFT))
 #define IS_ALIGNED(x, a)	(!((x) & ((typeof(x))(a) - 1)))
@@ -77,6 +81,7 @@ void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define offset_in_page(x)	((unsigned long)(x) & (PAGE_SIZE - 1))
 #define round_down(x, y)	((x) & ~((typeof(x))(y) - 1))
 #define round_up(x, y)		((((x) - 1) | ((typeof(x))(y) - 1)) + 1)
+#define ALIGN(x, a)		round_up(x, a)
 #define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 
@@ -96,6 +101,7 @@ void shim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 	shim_same_type(__x, __y);					\
 	__x > __y ? __x : __y;						\
 })
+#define abs(x)			labs(x)
 #define clamp(x, low, high)	min(max(x, low), high)
 #define min_t(type, x, y)	min((type)(x), (type)(y))
 #define max_t(type, x, y)	max((type)(x), (type)(y))
@@ -136,6 +142,41 @@ static inline unsigned long __fls(unsigned long word)
 }
 
 #define ilog2(n)	((int)__fls(n))
+
+/* ---- bitmaps: one bit after the other ---------------------------------------- */
+
+static inline bool test_bit(unsigned long bit, const unsigned long *map)
+{
+	return map[bit / BITS_PER_LONG] & BIT(bit % BITS_PER_LONG);
+}
+
+static inline void __set_bit(unsigned long bit, unsigned long *map)
+{
+	map[bit / BITS_PER_LONG] |= BIT(bit % BITS_PER_LONG);
+}
+
+static inline void bitmap_set(unsigned long *map, unsigned int first,
+			      unsigned int n)
+{
+	while (n--)
+		__set_bit(first++, map);
+}
+
+static inline void bitmap_clear(unsigned long *map, unsigned int first,
+				unsigned int n)
+{
+	for (; n; n--, first++)
+		map[first / BITS_PER_LONG] &= ~BIT(first % BITS_PER_LONG);
+}
+
+/* The first one that is set from there on, or n. */
+static inline unsigned long find_next_bit(const unsigned long *map,
+					  unsigned long n, unsigned long bit)
+{
+	while (bit < n && !test_bit(bit, map))
+		bit++;
+	return bit;
+}
 
 /* ---- the compiler ------------------------------------------------------- */
 
@@ -235,6 +276,19 @@ static inline void list_del(struct list_head *entry)
 	entry->prev = NULL;
 }
 
+static inline void list_del_init(struct list_head *entry)
+{
+	list_del(entry);
+	INIT_LIST_HEAD(entry);
+}
+
+static inline void list_move_tail(struct list_head *entry,
+				  struct list_head *head)
+{
+	list_del(entry);
+	list_add_tail(entry, head);
+}
+
 static inline bool list_empty(const struct list_head *head)
 {
 	return head->next == head;
@@ -319,6 +373,11 @@ static inline void atomic_long_add(long i, atomic_long_t *v)
 	v->counter += i;
 }
 
+static inline void atomic_long_sub(long i, atomic_long_t *v)
+{
+	v->counter -= i;
+}
+
 static inline long atomic_long_inc_return(atomic_long_t *v)
 {
 	return ++v->counter;
@@ -341,6 +400,13 @@ static inline long atomic_long_xchg(atomic_long_t *v, long value)
 	v->counter = value;
 	return old;
 }
+
+#define xchg(p, value)							\
+({									\
+	typeof(*(p)) __old = *(p);					\
+	*(p) = (value);							\
+	__old;								\
+})
 
 struct kref {
 	int	refs;
@@ -367,26 +433,42 @@ static inline int kref_put(struct kref *kref, void (*release)(struct kref *))
 
 /* ---- locks: who waits for himself, or takes them in the wrong order, fails */
 
-struct mutex {
+struct shim_lock {
 	const char	*name;
 	int		rank;
 	bool		held;
 };
 
-/* Rank by the lock's name, see LOCKS in prereg.h. */
-#define mutex_init(lock)	shim_mutex_init(lock, #lock)
-void shim_mutex_init(struct mutex *lock, const char *name);
-/* None of ours but the slots' lock, which is taken alone. */
-#define DEFINE_MUTEX(lock)						\
-	struct mutex lock = { .name = #lock, .rank = 1 }
-void mutex_lock(struct mutex *lock);
-int mutex_lock_killable(struct mutex *lock);
-void mutex_unlock(struct mutex *lock);
+struct mutex {
+	struct shim_lock	lock;
+};
 
-#define lockdep_assert_held(lock)					\
+typedef struct {
+	struct shim_lock	lock;
+} spinlock_t;
+
+/* Rank by the lock's name, see LOCKS in prereg.h. */
+void shim_lock_init(struct shim_lock *lock, const char *name);
+#define mutex_init(mutex)	shim_lock_init(&(mutex)->lock, #mutex)
+#define spin_lock_init(spin)	shim_lock_init(&(spin)->lock, #spin)
+/* None of ours but the slots' lock, which is taken alone. */
+#define DEFINE_MUTEX(name)						\
+	struct mutex name = { { #name, .rank = 1 } }
+/* None of ours but the lock inside of all others. */
+#define DEFINE_SPINLOCK(name)						\
+	spinlock_t name = { { #name, .rank = 5 } }
+
+void mutex_lock(struct mutex *mutex);
+int mutex_lock_killable(struct mutex *mutex);
+void mutex_unlock(struct mutex *mutex);
+void spin_lock(spinlock_t *spin);
+bool spin_trylock(spinlock_t *spin);
+void spin_unlock(spinlock_t *spin);
+
+#define lockdep_assert_held(mutex)					\
 do {									\
-	if (!(lock)->held)						\
-		shim_fail("%s runs without %s", __func__, #lock);	\
+	if (!(mutex)->lock.held)					\
+		shim_fail("%s runs without %s", __func__, #mutex);	\
 } while (0)
 
 /* ---- waiting ------------------------------------------------------------- */
@@ -399,6 +481,8 @@ typedef struct {
 
 /* Let another thread run, see fake_thread_start(); true: a fatal signal. */
 bool shim_wait(void);
+/* The same, whatever signal comes; work items run too. False: nobody can help. */
+bool shim_wait_uninterruptible(void);
 
 #define init_waitqueue_head(queue)	((void)(queue))
 #define wake_up_all(queue)		((void)(queue))
@@ -412,10 +496,12 @@ bool shim_wait(void);
 })
 #define wait_event(queue, cond)						\
 do {									\
-	if (!(cond))							\
-		fake_work_run();					\
-	if (!(cond))							\
+	while (!(cond)) {						\
+		if (shim_wait_uninterruptible())			\
+			continue;					\
 		shim_fail("%s waits for ever for %s", __func__, #cond);	\
+		break;							\
+	}								\
 } while (0)
 
 /* ---- work items: run when the test says so, or somebody waits -------------- */
@@ -442,7 +528,8 @@ static inline void INIT_WORK(struct work_struct *work,
 
 /* False: it is queued already. */
 bool queue_work(struct workqueue_struct *queue, struct work_struct *work);
-void fake_work_run(void);
+/* Runs what is queued. Returns whether there was anything. */
+bool fake_work_run(void);
 
 /* ---- CPUs: one; RCU: no reader is ever interrupted -------------------------- */
 
@@ -483,7 +570,12 @@ static inline void *kvcalloc(size_t n, size_t bytes, gfp_t gfp)
 	return check_mul_overflow(n, bytes, &bytes) ? NULL : kzalloc(bytes, gfp);
 }
 
+#define struct_size(ptr, member, n)					\
+	(sizeof(*(ptr)) + array_size(n, sizeof((ptr)->member[0])))
 #define kvmalloc_array		kmalloc_array
+#define kvzalloc		kzalloc
+#define __get_free_page(gfp)	((unsigned long)kmalloc(PAGE_SIZE, gfp))
+#define free_page(page)		kfree((void *)(page))
 #define kvfree			kfree
 #define __vmalloc(bytes, gfp)	kmalloc(bytes, gfp)
 
@@ -504,15 +596,36 @@ struct kmem_cache {
 struct kmem_cache *shim_kmem_cache_create(size_t bytes);
 void kmem_cache_destroy(struct kmem_cache *cache);
 void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
+void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp);
 void kmem_cache_free(struct kmem_cache *cache, void *ptr);
+
+struct shrink_control {
+	unsigned long	nr_to_scan;
+};
+
+struct shrinker {
+	unsigned long	(*count_objects)(struct shrinker *shrinker,
+					 struct shrink_control *control);
+	unsigned long	(*scan_objects)(struct shrinker *shrinker,
+					struct shrink_control *control);
+	int		seeks;
+};
+
+#define DEFAULT_SEEKS	2
+#define SHRINK_STOP	(~0UL)
+
+/* One is enough. */
+int register_shrinker(struct shrinker *shrinker, const char *name);
+void unregister_shrinker(struct shrinker *shrinker);
 
 /* ---- modules and debugfs -------------------------------------------------- */
 
 struct module;
 
 #define THIS_MODULE			((struct module *)NULL)
-#define module_param(name, type, perm)					\
-	typeof(name) *const shim_param_##name = &(name)
+#define module_param(name, type, perm)	module_param_named(name, name, type, perm)
+#define module_param_named(param, name, type, perm)			\
+	typeof(name) *const shim_param_##param = &(name)
 #define MODULE_PARM_DESC(name, text)	static_assert(1)
 #define MODULE_DESCRIPTION(text)	static_assert(1)
 #define MODULE_LICENSE(text)		static_assert(1)
@@ -554,13 +667,27 @@ struct mm_struct;
 
 struct task_struct {
 	struct mm_struct	*mm;
+	struct task_struct	*group_leader;
+	unsigned int		flags;
+	char			comm[16];
 	bool			killed;
 	bool			cap_ipc_lock;
 };
 
+#define PF_MEMALLOC	0x800
+
 extern _Thread_local struct task_struct *current;
 
 #define CAP_IPC_LOCK	14
+
+/* Counted together: at the end of a test nobody may have one. */
+struct task_struct *get_task_struct(struct task_struct *task);
+void put_task_struct(struct task_struct *task);
+
+static inline pid_t task_pid_nr(const struct task_struct *task)
+{
+	return 1 + (unsigned long)task % 30000;
+}
 
 /* Where other tasks may run: the test's, see fake_resched_hook. */
 void cond_resched(void);

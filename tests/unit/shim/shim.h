@@ -3,3 +3,4 @@
 #include "kernel.h"
 #include "mm.h"
 #include "iommu.h"
+#include "vfio.h"
