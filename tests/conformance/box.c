@@ -2,12 +2,9 @@
 /* A container with memory around it, what the device does to it, and one call at a time. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "conformance.h"
@@ -62,7 +59,7 @@ bool box_open_bare(struct box *box)
 {
 	char *arena = address_space(64 * MIB);
 
-	if (!rig_open(&box->rig, VFIO_EDU0))
+	if (!rig_open_type(&box->rig, VFIO_EDU0, container_type()))
 		return false;
 	box->fd = box->rig.container;
 	box->mem = arena + 16 * MIB;
@@ -74,7 +71,8 @@ bool box_open_bare(struct box *box)
 bool box_open(struct box *box)
 {
 	return box_open_bare(box) &&
-	       tap_expect_ret(spapr_register(box->fd, box->mem, REGION_PAGES * page()), 0, "REGISTER") &&
+	       (container_type() != TYPE7 ||
+		tap_expect_ret(spapr_register(box->fd, box->mem, REGION_PAGES * page()), 0, "REGISTER")) &&
 	       tap_expect_ret(vfio_map(box->fd, IOVA, box->mem, MAPPED_PAGES * page(), MAP_RW), 0, "MAP") &&
 	       tap_expect_ret(vfio_map(box->fd, CONTROL_IOVA, box->mem + (REGION_PAGES - 1) * page(), page(), MAP_RW), 0,
 			      "MAP of the control page");
@@ -142,20 +140,7 @@ void say_reach(struct box *box, uint64_t iova, char *va)
 	say("%s", edu_reaches(&box->rig.edu, iova, va, PROBE_BYTES, fresh_seed()) ? "reached" : "not reached");
 }
 
-void limit_memlock(size_t bytes)
-{
-	const struct rlimit limit = { bytes, bytes };
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2];
-
-	tap_expect(!syscall(SYS_capget, &head, data), "capget: %s", strerror(errno));
-	data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
-	data[CAP_TO_INDEX(CAP_IPC_LOCK)].permitted &= ~CAP_TO_MASK(CAP_IPC_LOCK);
-	tap_expect(!syscall(SYS_capset, &head, data), "capset: %s", strerror(errno));
-	tap_expect(!setrlimit(RLIMIT_MEMLOCK, &limit), "setrlimit: %s", strerror(errno));
-}
-
-static int make_call(struct box *box, const struct call *c)
+int box_call(struct box *box, const struct call *c)
 {
 	char *const places[] = { [AT_MEM] = box->mem, [AT_SPARE] = box->spare, [AT_HOLE] = box->hole, [AT_ZERO] = NULL };
 	const uint64_t bytes = c->pages * page() + c->bytes;
@@ -187,7 +172,7 @@ void run_call(const struct scenario *s)
 	if (!box_open(&box))
 		return;
 	charged = charge();
-	ret = make_call(&box, &s->call);
+	ret = box_call(&box, &s->call);
 	say_ret(ret);
 	pinned = pins(REGION_PAGES + (!ret && s->call.nr == CALL_REGISTER ? s->call.pages : 0)) - REGION_PAGES;
 	charged = charge() - charged;

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import textwrap
+from collections import namedtuple
 
 from tabulate import tabulate
 from vmlib import commands, programs
@@ -15,13 +16,18 @@ from vmlib.session import Session
 from vmlib.target import TOP, Problem
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-UPSTREAM = "vfio_iommu_spapr_tce"
-# Scenarios need a page of a gigabyte, and a contiguous one beside it.
-MACHINE = {"memory": "6G", "append": "hugepagesz=1G hugepages=1 hugepagesz=2M"}
 BUILD_SECONDS = 600
 SAME = "same"
 OTHER_HARDWARE, NOT_RUN = "other hardware", "not run"
-VERDICTS = (SAME, "fixed defect", "extension", "left out", OTHER_HARDWARE, NOT_RUN)
+VERDICTS = {SAME: "%d same", "fixed defect": "%d fixed defects", "extension": "%d extensions", "left out": "%d left out",
+            "as newer kernels": "%d as newer kernels", OTHER_HARDWARE: "%d other hardware", NOT_RUN: "%d not run"}
+# The scenarios of a personality: the kernel's driver beside it, its page in docs/, and the guest.
+Table = namedtuple("Table", "name upstream page machine")
+TABLES = (
+    # Scenarios need a page of a gigabyte, and a contiguous one beside it.
+    Table("spapr-v2", "vfio_iommu_spapr_tce", "conformance.md", {"memory": "6G", "append": "hugepagesz=1G hugepages=1 hugepagesz=2M"}),
+    Table("type1", "vfio_iommu_type1", "conformance-type1.md", {}),
+)
 
 
 def program(target, say):
@@ -32,53 +38,60 @@ def program(target, say):
     return os.path.join(folder, "conformance"), "/bin/conformance"
 
 
-def applies(settings):
-    """Can a target with these settings answer as the table says?"""
-    return settings.get("CONFORMANCE") != "no"
+def tables(settings):
+    """Those that a target with these settings can answer: windows have pages of 4 KiB, types 1 and 3 are for iommu_domains."""
+    extra = settings.get("EXTRA_MODULES", "").split()
+    return [] if settings.get("CONFORMANCE") == "no" else [
+        table for table in TABLES if table.name == "spapr-v2" or table.upstream in extra]
 
 
-def has_upstream(target):
-    """Does the target's kernel bring a driver for type 7?"""
-    return UPSTREAM in target.words("EXTRA_MODULES")
+def has_upstream(table, settings):
+    """Does the target's kernel bring the other driver?"""
+    return table.upstream in settings.get("EXTRA_MODULES", "").split()
 
 
-def _run(target, driver, totals, only, scale):
-    """One boot, of the list conformance-DRIVER."""
-    with open(os.path.join(TOP, "tests", "vm", "lists", "conformance-" + driver), encoding="utf-8") as text:
+def _folder(table, target):
+    return os.path.join(target.out, "conformance", table.name)
+
+
+def _run(table, target, driver, totals, only, scale):
+    """One boot, of the list conformance-TABLE-DRIVER."""
+    name = "conformance-%s-%s" % (table.name, driver)
+    with open(os.path.join(TOP, "tests", "vm", "lists", name), encoding="utf-8") as text:
         todo = commands.parse(text.read())
     for command in todo:
         if command.kind == "tap":
             command.command = " ".join([command.command, *only])
-    session = Session(target, "conformance-" + driver, extra=[program(target, totals.say)], scale=scale, **MACHINE)
+    session = Session(target, name, extra=[program(target, totals.say)], scale=scale, **table.machine)
     session.totals = totals
     try:
         session.run(todo)
-        session.get("/out/%s.json" % driver, os.path.join(target.out, "conformance"))
+        session.get("/out/%s.json" % driver, _folder(table, target))
     finally:
         session.close()
 
 
-def measure(target, totals, only=(), scale=1):
-    """Boots TARGET and runs the scenarios (ONLY: their names) on each driver; judged in TOTALS. A Comparison.
+def measure(table, target, totals, only=(), scale=1):
+    """Boots TARGET and runs TABLE's scenarios (ONLY: their names) on each driver; judged in TOTALS. A Comparison.
 
     SCALE multiplies the time limits.
     """
-    if not applies(target.set):
-        raise Problem("the table is of windows with pages of 4 KiB, and those of %s are larger." % target.name)
-    shutil.rmtree(os.path.join(target.out, "conformance"), ignore_errors=True)
-    for driver in ("ours", "upstream") if has_upstream(target) else ("ours",):
-        _run(target, driver, totals, only, scale)
-    return Comparison(target)
+    if table not in tables(target.set):
+        raise Problem("the table %s is not for %s: its windows have larger pages, or its kernel no types 1 and 3." % (table.name, target.name))
+    shutil.rmtree(_folder(table, target), ignore_errors=True)
+    for driver in ("ours", "upstream") if has_upstream(table, target.set) else ("ours",):
+        _run(table, target, driver, totals, only, scale)
+    return Comparison(table, target)
 
 
 class Comparison:
-    """The answers that lie in build/TARGET/conformance."""
+    """The answers that lie in build/TARGET/conformance/TABLE."""
 
-    def __init__(self, target):
+    def __init__(self, table, target):
+        self.table = table
         self.target = target
-        self.folder = os.path.join(target.out, "conformance")
         self.ours, rows = self._read("ours")
-        self.upstream, theirs = self._read("upstream") if has_upstream(target) else (None, [])
+        self.upstream, theirs = self._read("upstream") if has_upstream(table, target.set) else (None, [])
         answers = {row["name"]: row for row in theirs}
         self.rows = []
         for row in rows:
@@ -96,7 +109,7 @@ class Comparison:
 
     def _read(self, driver):
         """(what was run, a dict a scenario) of DRIVER."""
-        path = os.path.join(self.folder, driver + ".json")
+        path = os.path.join(_folder(self.table, self.target), driver + ".json")
         try:
             with open(path, encoding="utf-8") as lines:
                 head, *rows = [json.loads(line) for line in lines]
@@ -106,14 +119,9 @@ class Comparison:
 
     def totals(self):
         """One sentence."""
-        count = {verdict: 0 for verdict in VERDICTS}
-        for row in self.rows:
-            count[row["result"]] += 1
-        text = "%d scenarios: %d same, %d fixed defects, %d extensions, %d left out" % (
-            len(self.rows), count[SAME], count["fixed defect"], count["extension"], count["left out"])
-        for verdict in (OTHER_HARDWARE, NOT_RUN):
-            if count[verdict]:
-                text += ", %d %s" % (count[verdict], verdict)
+        results = [row["result"] for row in self.rows]
+        text = "%d scenarios: " % len(results) + ", ".join(
+            said % results.count(verdict) for verdict, said in VERDICTS.items() if verdict in results)
         wrong = [row["name"] for row in self.rows if not row["good"]]
         if wrong:
             text += "; not as the table says: " + ", ".join(wrong)
@@ -138,32 +146,57 @@ class Comparison:
         """What is not the same, as a table for a terminal."""
         return self._table([row for row in self.rows if row["result"] != SAME], "simple", (40, 28, 28, 40))
 
+    def _other(self, heads, keys, rows):
+        """How ROWS answer elsewhere."""
+        return tabulate([[row[key] for key in keys] for row in rows], heads, tablefmt="github", disable_numparse=True)
+
     def document(self):
-        """docs/conformance.md."""
-        parts = [HEAD % {"target": self.target.name, "kernel": self.ours["kernel"], "kib": self.ours["page_bytes"] >> 10,
-                         "totals": self.totals()}]
+        """The page in docs/."""
+        about = {"target": self.target.name, "kernel": self.ours["kernel"], "kib": self.ours["page_bytes"] >> 10, "totals": self.totals()}
+        parts = [(HEAD[self.table.name] + SAID) % about]
         for group in dict.fromkeys(row["group"] for row in self.rows):
             parts.append("## %s\n\n%s\n" % (group, self._table([row for row in self.rows if row["group"] == group],
                                                                "github", (0, 0, 0, 0))))
-        lines = [[row["what"], row["ours"], row["domain"], row["why"]] for row in self.rows if row["domain"] != row["ours"]]
-        parts.append(DOMAIN + tabulate(lines, ("Scenario", "TCE tables", "iommu_domain", "Why"), tablefmt="github",
-                                       disable_numparse=True) + "\n")
+        elsewhere = [row for row in self.rows if row["domain"] != row["ours"]]
+        if elsewhere:
+            parts.append(DOMAIN + self._other(("Scenario", "TCE tables", "iommu_domain", "Why"), ("what", "ours", "domain", "why"),
+                                              elsewhere) + "\n")
+        newer = [row for row in self.rows if row["since"]]
+        if newer:
+            parts.append(NEWER + self._other(("Scenario", "Linux 6.1", "Later", "From"), ("what", "before", "newer", "since"), newer) + "\n")
         return "\n".join(parts)
 
 
-HEAD = """\
+HEAD = {"spapr-v2": """\
 # vfio_prereg beside the kernel's own driver
 
 The same program, `tests/conformance`, ran every scenario against vfio_prereg and against the kernel's `vfio_iommu_spapr_tce`
-(type 7, "SPAPR TCE v2") on one kernel: %(kernel)s, pages of %(kib)d KiB, an emulated POWER9. This page was written by
+(type 7, "SPAPR TCE v2") on one kernel: %(kernel)s, pages of %(kib)d KiB, an emulated POWER9. Those of types 1 and 3 are in
+[conformance-type1.md](conformance-type1.md). This page was written by
 `tests/conformance/run %(target)s --docs`; the tests fail when either driver answers otherwise.
+""", "type1": """\
+# Types 1 and 3 beside the kernel's vfio_iommu_type1
 
+The same program, `tests/conformance`, ran every scenario against vfio_prereg and against the kernel's `vfio_iommu_type1` on one
+kernel: %(kernel)s, pages of %(kib)d KiB, an emulated PC with VT-d. Each ran in a container of type 1 (VFIO_TYPE1_IOMMU, "v1") and in one of
+type 3 (VFIO_TYPE1v2_IOMMU, "v2"); where the two answer differently both answers are told. This page was written by
+`tests/conformance/run %(target)s --docs`; the tests fail when either driver answers otherwise.
+"""}
+
+SAID = """
 %(totals)s
 
 An answer is what the calls of the scenario returned, in their order, and what was seen of the device's DMA, of pins and of the
 charge. "same": both answer the same. "fixed defect": upstream's answer is a defect. "extension": ours can do what upstream cannot.
-"left out": the reverse. "pages stay pinned" is said of a moment when nobody has the memory, nor an fd, any more. "the kernel
-warns" is a WARNING with a call trace in the kernel log.
+"left out": the reverse. "as newer kernels": the kernel's own driver answers as ours does, from a later version on. "pages stay pinned"
+is said of a moment when nobody has the memory, nor an fd, any more. "the kernel warns" is a WARNING with a call trace in the kernel log.
+"""
+
+NEWER = """\
+## On newer kernels
+
+The kernel's driver itself answers otherwise in these scenarios from a later version on:
+
 """
 
 DOMAIN = """\

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Scenarios for container type 7, run against whichever driver serves it. What a
- * driver does in one is boiled down to a short answer ("EINVAL", "0, 8 pages
- * pinned"). The table knows what the kernel's own driver answered when it was
+ * Scenarios for a container type (7; 1 and 3), run against whichever driver serves
+ * it. What a driver does in one is boiled down to a short answer ("EINVAL", "0, 8
+ * pages pinned"). A table knows what the kernel's own driver answered when it was
  * measured, what vfio_prereg has to answer, and why they differ where they do.
  */
 #ifndef CONFORMANCE_H
@@ -22,7 +22,11 @@ enum verdict {
 	FIXED,		/* upstream's answer is a defect */
 	EXTENSION,	/* ours can do what upstream cannot */
 	LEFT_OUT,	/* upstream can do what ours does not offer */
+	NEWER,		/* ours answers as newer kernels do */
 };
+
+/* A kernel version, to compare. */
+#define KERNEL(major, minor) ((major) << 8 | (minor))
 
 /* The memory that a call is about. */
 enum place {
@@ -50,8 +54,13 @@ struct scenario {
 	void (*run)(const struct scenario *s);
 	struct call call;	/* for run_call() and others that say so */
 	enum mem_kind kind;	/* for run_window_pages() */
-	/* As measured on powernv. With CPU pages of 64 KiB, if it differs there: *_64k. */
+	/* Of the table's types the one to run it with; 0: each of them. */
+	int type;
+	/* As measured: type 7 on powernv, types 1 and 3 on Linux 6.1. With CPU pages of 64 KiB, if it differs there: *_64k. */
 	const char *upstream;
+	/* What the kernel's driver answers from that version on, if it differs. */
+	unsigned int since;
+	const char *newer;
 	const char *upstream_64k;
 	/* NULL: as upstream. */
 	const char *ours;
@@ -73,6 +82,8 @@ struct scenario_group {
 
 extern const struct scenario_group group_owner, group_arguments, group_register, group_unregister, group_share, group_map,
 				   group_unmap, group_window, group_window_pages, group_end;
+extern const struct scenario_group group_type1_choice, group_type1_info, group_type1_map, group_type1_memory,
+				   group_type1_limit, group_type1_unmap, group_type1_dirty, group_type1_process, group_type1_end;
 
 /* main.c: the answer of the scenario that runs. Parts are joined with ", ". */
 void say(const char *fmt, ...) TAP_PRINTF(1, 2);
@@ -82,6 +93,8 @@ void say_ret(int ret);
 void say_skip(const char *fmt, ...) TAP_PRINTF(1, 2);
 /* Is the driver the kernel's own? For how to drive a tool, never for what to answer. */
 bool driver_is_upstream(void);
+/* What the scenario is run with. */
+int container_type(void);
 
 /* box.c */
 
@@ -99,9 +112,9 @@ bool driver_is_upstream(void);
 size_t page(void);
 
 /*
- * A device and memory. @mem: REGION_PAGES pages, registered, the first MAPPED_PAGES of
- * them mapped at IOVA, the last one at CONTROL_IOVA. @spare: SPARE_PAGES, not registered.
- * @hole: nothing, and nothing around it.
+ * A device and memory. @mem: REGION_PAGES pages, registered where the type knows that, the
+ * first MAPPED_PAGES of them mapped at IOVA, the last one at CONTROL_IOVA. @spare: SPARE_PAGES,
+ * not registered. @hole: nothing, and nothing around it.
  */
 struct box {
 	struct rig rig;
@@ -136,14 +149,16 @@ bool device_writes(struct box *box, uint64_t iova, char *va);
 /* Says "reached", or "not reached". */
 void say_reach(struct box *box, uint64_t iova, char *va);
 
-/* Makes RLIMIT_MEMLOCK @bytes and lets it count for this process. */
-void limit_memlock(size_t bytes);
-
+/* The answer of @call in @box. */
+int box_call(struct box *box, const struct call *call);
 /*
  * Makes @s->call in a container where @mem is registered and mapped; says its answer,
  * and how pins and charge changed, if they did.
  */
 void run_call(const struct scenario *s);
+
+/* One of the lifetime suite's cases, whose name is the scenario's. */
+void run_held(const struct scenario *s);
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define MAP_RO VFIO_DMA_MAP_FLAG_READ

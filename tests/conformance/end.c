@@ -114,8 +114,7 @@ static void run_dirty(const struct scenario *s)
 	box_close(&box);
 }
 
-/* One of the lifetime suite's cases, whose name is the scenario's. */
-static void run_held(const struct scenario *s)
+void run_held(const struct scenario *s)
 {
 	const char *name = s->name + strlen("held-");
 	long long held_kib = -1, pinned = -1;
@@ -123,8 +122,9 @@ static void run_held(const struct scenario *s)
 	FILE *output;
 	int status;
 
-	snprintf(command, sizeof(command), "lifetime --iommu=%s --mb %d --only %s 2>&1",
-		 driver_is_upstream() ? "spapr_v2" : "prereg", OWNER_MB, s->name);
+	snprintf(command, sizeof(command), "lifetime --iommu=%s --type %d --mb %d --only %s 2>&1",
+		 !driver_is_upstream() ? "prereg" : container_type() == TYPE7 ? "spapr_v2" : "type1",
+		 container_type(), OWNER_MB, s->name);
 	snprintf(key, sizeof(key), " mb=%d case=%s ", OWNER_MB, name);
 	output = popen(command, "r");
 	if (!tap_expect(output, "%s: %s", command, strerror(errno)))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs every scenario, each in a process of its own with a time limit. A scenario is "ok" when
- * the driver answers what the table says of it: for vfio_prereg that is a test of it, for the
- * kernel's driver one of the table. With --json every answer goes to a file, a line each, out of
- * which "table" makes the comparison.
+ * Runs every scenario of a table, each in a process of its own with a time limit. A scenario is
+ * "ok" when the driver answers what the table says of it: for vfio_prereg that is a test of it, for
+ * the kernel's driver one of the table. With --json every answer goes to a file, a line each, out of
+ * which comparison.py makes the comparison.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,30 +23,58 @@
 #include "meter.h"
 
 #define TIMEOUT_S 60
-#define NAMES_MAX 16
+#define ANSWER_MAX 240
 
 /* Shared with the scenarios' processes. */
 struct answer {
-	char text[240];
-	char skip[240];
+	char text[ANSWER_MAX];
+	char skip[ANSWER_MAX];
 };
 
-static const struct scenario_group *const groups[] = {
+static const struct scenario_group *const spapr_v2_groups[] = {
 	&group_owner, &group_arguments, &group_register, &group_unregister, &group_share, &group_map,
 	&group_unmap, &group_window, &group_window_pages, &group_end,
 };
 
-static const char *const verdict_name[] = {
-	[SAME] = "same", [FIXED] = "fixed defect", [EXTENSION] = "extension", [LEFT_OUT] = "left out",
+static const struct scenario_group *const type1_groups[] = {
+	&group_type1_choice, &group_type1_info, &group_type1_map, &group_type1_memory, &group_type1_limit,
+	&group_type1_unmap, &group_type1_dirty, &group_type1_process, &group_type1_end,
 };
 
+#define TYPES_MAX 2
+
+static const struct table {
+	const char *name;
+	const struct scenario_group *const *groups;
+	size_t n;
+	int types[TYPES_MAX];
+} tables[] = {
+	{ "spapr-v2", spapr_v2_groups, COUNT(spapr_v2_groups), { VFIO_SPAPR_TCE_v2_IOMMU } },
+	{ "type1", type1_groups, COUNT(type1_groups), { VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU } },
+};
+
+static const char *const verdict_name[] = {
+	[SAME] = "same", [FIXED] = "fixed defect", [EXTENSION] = "extension", [LEFT_OUT] = "left out",
+	[NEWER] = "as newer kernels",
+};
+
+static const struct table *table;
 static struct answer *answer;
+/* The answers with all types. */
+static char result[2 * ANSWER_MAX + 16];
+static unsigned int kernel;
 static bool upstream, domain;
+static int type;
 static FILE *json;
 
 bool driver_is_upstream(void)
 {
 	return upstream;
+}
+
+int container_type(void)
+{
+	return type;
 }
 
 static void join(const char *separator, const char *fmt, va_list ap)
@@ -91,10 +119,15 @@ void say_skip(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* What the table says of upstream, or of ours on TCE tables, with these CPU pages. */
+/* What the table says of upstream in this kernel, of ours on TCE tables or on an iommu_domain, with these CPU pages. */
+static const char *table_kernel(const struct scenario *s)
+{
+	return s->since && kernel >= s->since ? s->newer : s->upstream;
+}
+
 static const char *table_upstream(const struct scenario *s)
 {
-	return page() > WPAGE && s->upstream_64k ? s->upstream_64k : s->upstream;
+	return page() > WPAGE && s->upstream_64k ? s->upstream_64k : table_kernel(s);
 }
 
 static const char *table_ours(const struct scenario *s)
@@ -108,7 +141,7 @@ static const char *table_domain(const struct scenario *s)
 {
 	if (s->domain)
 		return s->domain;
-	return s->ours ? s->ours : s->upstream;
+	return s->ours ? s->ours : table_kernel(s);
 }
 
 static const char *table_here(const struct scenario *s)
@@ -147,13 +180,19 @@ static void json_begin(void)
 
 static void json_scenario(const struct scenario_group *group, const struct scenario *s, bool good)
 {
+	char since[16];
+
+	snprintf(since, sizeof(since), "%u.%u", s->since >> 8, s->since & 0xff);
 	fputc('{', json);
 	json_string("group", group->title, false);
 	json_string("name", s->name, false);
 	json_string("what", s->what, false);
-	json_string("answer", answer->skip[0] ? NULL : answer->text, false);
+	json_string("answer", answer->skip[0] ? NULL : result, false);
 	json_string("skip", answer->skip[0] ? answer->skip : NULL, false);
 	json_string("upstream", table_upstream(s), false);
+	json_string("before", s->since ? s->upstream : NULL, false);
+	json_string("since", s->since ? since : NULL, false);
+	json_string("newer", s->newer, false);
 	json_string("ours", table_ours(s), false);
 	json_string("domain", table_domain(s), false);
 	json_string("verdict", verdict_name[s->verdict], false);
@@ -176,7 +215,7 @@ static void kill_all(pid_t pgid)
 	} while (got >= 0 && tap_expect(meter_now_ns() < deadline, "a process cannot be killed"));
 }
 
-/* The scenario in a process of its own; its answer is complete afterwards. */
+/* The scenario with a type, in a process of its own; its answer is complete afterwards. */
 static void run_alone(const struct scenario *s)
 {
 	const unsigned int timeout_s = s->timeout_s ? s->timeout_s : TIMEOUT_S;
@@ -214,18 +253,36 @@ static void run_alone(const struct scenario *s)
 	meter_assert_clean(!upstream);
 }
 
+/* With each type of the table; one result if they answer the same. */
+static void run_types(const struct scenario *s)
+{
+	char first[ANSWER_MAX];
+
+	type = s->type ? s->type : table->types[0];
+	run_alone(s);
+	strcpy(first, answer->text);
+	strcpy(result, first);
+	if (s->type || !table->types[1] || answer->skip[0])
+		return;
+	type = table->types[1];
+	run_alone(s);
+	/* Types 1 and 3 are versions of one interface. */
+	if (strcmp(first, answer->text))
+		snprintf(result, sizeof(result), "v1: %s; v2: %s", first, answer->text);
+}
+
 static void run_scenario(const struct scenario_group *group, const struct scenario *s)
 {
 	const char *want = table_here(s);
 	bool good;
 
 	tap_begin("%s", s->name);
-	run_alone(s);
+	run_types(s);
 	if (answer->skip[0]) {
 		tap_skip("%s", answer->skip);
 	} else if (tap_expect(answer->text[0], "no answer")) {
-		tap_diag("result %s: %s", s->name, answer->text);
-		tap_expect(!strcmp(answer->text, want), "the answer is \"%s\", the table says \"%s\"", answer->text, want);
+		tap_diag("result %s: %s", s->name, result);
+		tap_expect(!strcmp(result, want), "the answer is \"%s\", the table says \"%s\"", result, want);
 	}
 	good = tap_end();
 	if (json)
@@ -246,25 +303,25 @@ static void run_all(bool spoils, char **only, int n)
 {
 	size_t i, k;
 
-	for (i = 0; i < COUNT(groups); i++)
-		for (k = 0; k < groups[i]->n; k++) {
-			const struct scenario *s = &groups[i]->scenarios[k];
+	for (i = 0; i < table->n; i++)
+		for (k = 0; k < table->groups[i]->n; k++) {
+			const struct scenario *s = &table->groups[i]->scenarios[k];
 
 			if (s->spoils == spoils && wanted(s->name, only, n))
-				run_scenario(groups[i], s);
+				run_scenario(table->groups[i], s);
 		}
 }
 
-/* Which hardware backend ours uses shows in what it offers. */
+/* Which hardware backend ours uses shows in what it offers. Types 1 and 3 are for iommu_domains. */
 static bool look_at_driver(void)
 {
-	struct vfio_iommu_spapr_tce_info info = { 0 };
+	struct vfio_iommu_spapr_tce_info info = { .ddw.levels = 1 };
 	struct vfio_dev dev;
 	bool good;
 
-	tap_begin("a container of type 7");
-	good = tap_expect_ret(vfio_dev_open(&dev, VFIO_EDU0, TYPE7), 0, "open it") &&
-	       tap_expect_ret(spapr_get_info(dev.container, &info), 0, "GET_INFO");
+	tap_begin("a container of type %d", table->types[0]);
+	good = tap_expect_ret(vfio_dev_open(&dev, VFIO_EDU0, table->types[0]), 0, "open it") &&
+	       (table->types[0] != TYPE7 || tap_expect_ret(spapr_get_info(dev.container, &info), 0, "GET_INFO"));
 	vfio_dev_close(&dev);
 	domain = info.ddw.levels == 1;
 	tap_diag("%s, %s, pages of %zu KiB", upstream ? "upstream" : "ours", domain ? "iommu_domain" : "TCE tables", page() >> 10);
@@ -272,13 +329,27 @@ static bool look_at_driver(void)
 	return good;
 }
 
+/* Of this kernel. */
+static unsigned int kernel_version(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname name;
+
+	uname(&name);
+	sscanf(name.release, "%u.%u", &major, &minor);
+	return KERNEL(major, minor);
+}
+
 static void list(void)
 {
 	size_t i, k;
 
-	for (i = 0; i < COUNT(groups); i++)
-		for (k = 0; k < groups[i]->n; k++)
-			printf("%-32s %s: %s\n", groups[i]->scenarios[k].name, groups[i]->title, groups[i]->scenarios[k].what);
+	for (i = 0; i < table->n; i++) {
+		const struct scenario_group *group = table->groups[i];
+
+		for (k = 0; k < group->n; k++)
+			printf("%-32s %s: %s\n", group->scenarios[k].name, group->title, group->scenarios[k].what);
+	}
 }
 
 /* The table's own rules: a difference has a verdict and a reason, sameness has none. */
@@ -287,14 +358,15 @@ static void check_table(void)
 	size_t i, k;
 
 	tap_begin("the table explains every difference");
-	for (i = 0; i < COUNT(groups); i++)
-		for (k = 0; k < groups[i]->n; k++) {
-			const struct scenario *s = &groups[i]->scenarios[k];
+	for (i = 0; i < table->n; i++)
+		for (k = 0; k < table->groups[i]->n; k++) {
+			const struct scenario *s = &table->groups[i]->scenarios[k];
 			bool differs = strcmp(table_upstream(s), table_ours(s));
 
 			tap_expect(!differs || (s->verdict && s->why), "%s: upstream and ours differ, nothing says why", s->name);
 			tap_expect(s->verdict == SAME || s->ours, "%s: a verdict, but no difference", s->name);
 			tap_expect(!s->domain || s->why, "%s: an iommu_domain differs, nothing says why", s->name);
+			tap_expect(!s->since == !s->newer, "%s: newer kernels differ, but not from when on or how", s->name);
 		}
 	tap_end();
 }
@@ -302,10 +374,11 @@ static void check_table(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "driver", required_argument, NULL, 'd' }, { "json", required_argument, NULL, 'j' },
-		{ "list", no_argument, NULL, 'l' }, { 0 },
+		{ "driver", required_argument, NULL, 'd' }, { "table", required_argument, NULL, 't' },
+		{ "json", required_argument, NULL, 'j' }, { "list", no_argument, NULL, 'l' }, { 0 },
 	};
-	bool known = false;
+	bool known = false, list_only = false;
+	size_t i;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -318,19 +391,27 @@ int main(int argc, char **argv)
 				perror(optarg);
 				return 2;
 			}
+		} else if (opt == 't') {
+			for (i = 0; i < COUNT(tables); i++)
+				if (!strcmp(optarg, tables[i].name))
+					table = &tables[i];
 		} else if (opt == 'l') {
-			list();
-			return 0;
+			list_only = true;
 		} else {
 			known = false;
 			break;
 		}
 	}
-	if (!known) {
-		fprintf(stderr, "usage: conformance --driver upstream|ours [--json FILE] [NAME...]\n"
-				"       conformance --list\n");
+	if (table && list_only) {
+		list();
+		return 0;
+	}
+	if (!table || !known) {
+		fprintf(stderr, "usage: conformance --table spapr-v2|type1 --driver upstream|ours [--json FILE] [NAME...]\n"
+				"       conformance --table spapr-v2|type1 --list\n");
 		return 2;
 	}
+	kernel = kernel_version();
 	tap_init();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	answer = mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

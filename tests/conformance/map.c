@@ -159,7 +159,7 @@ static void run_limit(const struct scenario *s)
 	(void)s;
 	if (!box_open_bare(&box))
 		return;
-	limit_memlock(2 * MIB);
+	tap_expect(proc_limit_memlock(2 * MIB), "limit RLIMIT_MEMLOCK");
 	say_ret(spapr_register(box.fd, box.mem, page()));
 	say_ret(vfio_map(box.fd, IOVA, box.mem, page(), MAP_RW));
 	say("%lld pages charged", charge());

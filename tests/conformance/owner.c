@@ -246,15 +246,15 @@ static void run_struct(const struct scenario *s)
 
 static void run_bad_pointer(const struct scenario *s)
 {
-	int ret[N_CALLS], call;
+	int ret[N_SPAPR_CALLS], call;
 	struct box box;
 
 	(void)s;
 	if (!box_open(&box))
 		return;
-	for (call = 0; call < N_CALLS; call++)
+	for (call = 0; call < N_SPAPR_CALLS; call++)
 		ret[call] = vfio_ioctl(box.fd, call_request(call), box.hole);
-	say_all(ret, N_CALLS);
+	say_all(ret, N_SPAPR_CALLS);
 	box_close(&box);
 }
 

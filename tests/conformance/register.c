@@ -113,7 +113,7 @@ static void run_limit(const struct scenario *s)
 	(void)s;
 	if (!box_open_bare(&box))
 		return;
-	limit_memlock(12 * page());
+	tap_expect(proc_limit_memlock(12 * page()), "limit RLIMIT_MEMLOCK");
 	say_ret(spapr_register(box.fd, box.spare, 13 * page()));
 	say("%lld pages charged", charge());
 	say_ret(spapr_register(box.fd, box.spare, 12 * page()));
@@ -128,7 +128,7 @@ static void run_limit_halfway(const struct scenario *s)
 	(void)s;
 	if (!box_open_bare(&box))
 		return;
-	limit_memlock(20 * page());
+	tap_expect(proc_limit_memlock(20 * page()), "limit RLIMIT_MEMLOCK");
 	say_ret(spapr_register(box.fd, box.spare, SPARE_PAGES * page()));
 	say_ret(spapr_register(box.fd, box.mem, REGION_PAGES * page()));
 	say("%lld pages pinned", pins(SPARE_PAGES));

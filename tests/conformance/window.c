@@ -145,7 +145,7 @@ static void run_limit(const struct scenario *s)
 	(void)s;
 	if (!open_without_window(&box))
 		return;
-	limit_memlock(2 * MIB);
+	tap_expect(proc_limit_memlock(2 * MIB), "limit RLIMIT_MEMLOCK");
 	say_ret(spapr_create(box.fd, 12, GIB, 1, NULL));
 	say("%lld KiB charged", charge_kib());
 	box_close(&box);
@@ -159,7 +159,7 @@ static void run_limit_halfway(const struct scenario *s)
 	(void)s;
 	if (!box_open_bare(&box))
 		return;
-	limit_memlock(10 * MIB);
+	tap_expect(proc_limit_memlock(10 * MIB), "limit RLIMIT_MEMLOCK");
 	say_ret(spapr_create(box.fd, 12, GIB, 1, NULL));
 	say("%lld KiB charged", charge_kib());
 	box_close(&box);

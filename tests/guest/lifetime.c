@@ -22,6 +22,7 @@
 #include "meter.h"
 #include "suite.h"
 #include "tap.h"
+#include "type1.h"
 
 /* In the default window, clear of the first megabytes. */
 #define IOVA 0x10000000ull
@@ -33,7 +34,7 @@ static long held_limit_kib = 1024;
 static const char *iommu_name = "prereg";
 static const char *mem_name = "small";
 
-static int iommu_type = TYPE7;
+static long iommu_type;
 /* The backend is vfio_prereg: what is found is judged. */
 static bool judged = true;
 static enum mem_kind mem_kind = MEM_SMALL;
@@ -240,8 +241,8 @@ static void judge(enum outliver outliver, long long held_kib, long long pins, lo
 	struct meter_stats stats;
 	bool fds_held = outliver == CHILD_FDS || outliver == SCM_FDS || outliver == EXECVE;
 
-	tap_diag("result iommu=%s mem=%s mb=%ld case=%s held_kib=%lld pins=%lld end_us=%lld",
-		 iommu_name, mem_name, lifetime_mb, outliver_name[outliver], held_kib, pins, us);
+	tap_diag("result iommu=%s type=%ld mem=%s mb=%ld case=%s held_kib=%lld pins=%lld end_us=%lld",
+		 iommu_name, iommu_type, mem_name, lifetime_mb, outliver_name[outliver], held_kib, pins, us);
 	if (!judged)
 		return;
 	tap_expect_eq(pins, 0, "pinned pages after the owner's end");
@@ -373,6 +374,7 @@ static const struct suite_test tests[] = {
 static const struct suite_option options[] = {
 	{ .name = "--iommu", .text = &iommu_name,
 	  .help = "prereg (judged), or type1 or spapr_v2, the kernel's drivers (measured): the seven held-* cases" },
+	{ .name = "--type", .number = &iommu_type, .help = "the container's type: 7, or 1 or 3, with the seven held-* cases only" },
 	{ .name = "--mb", .number = &lifetime_mb, .help = "size of the owner's memory in the held-* cases; kill-in-register takes twice as much" },
 	{ .name = "--held-kib", .number = &held_limit_kib,
 	  .help = "what may seem held at most (1024); KASAN keeps freed memory for a while" },
@@ -395,15 +397,18 @@ static struct suite suite = {
 static bool apply_options(void)
 {
 	if (!strcmp(iommu_name, "type1") || !strcmp(iommu_name, "spapr_v2")) {
-		if (!strcmp(iommu_name, "type1"))
-			iommu_type = VFIO_TYPE1v2_IOMMU;
 		judged = false;
-		/* The other tests are about vfio_prereg. */
-		suite.n_tests = HELD_CASES;
 		suite_own_backend = false;
 	} else if (strcmp(iommu_name, "prereg")) {
 		return false;
 	}
+	if (!iommu_type)
+		iommu_type = strcmp(iommu_name, "type1") ? TYPE7 : VFIO_TYPE1v2_IOMMU;
+	/* The other tests are about vfio_prereg's type 7. */
+	if (!judged || iommu_type != TYPE7)
+		suite.n_tests = HELD_CASES;
+	if (iommu_type != TYPE7)
+		suite.unfit = type1_unfit;
 	if (!strcmp(mem_name, "thp"))
 		mem_kind = MEM_THP;
 	else if (!strcmp(mem_name, "shared"))

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "calls.h"
+#include "type1.h"
 #include "vfio.h"
 
 #define MAX_ERRORS 8
@@ -19,6 +20,12 @@ static const struct {
 	[CALL_UNMAP] = { "UNMAP", VFIO_IOMMU_UNMAP_DMA, { ENXIO, ENOSPC } },
 	[CALL_CREATE] = { "CREATE", VFIO_IOMMU_SPAPR_TCE_CREATE, { ENXIO, ENOSPC } },
 	[CALL_REMOVE] = { "REMOVE", VFIO_IOMMU_SPAPR_TCE_REMOVE, { ENXIO } },
+	[CALL_DMA_INFO] = { "type 1 GET_INFO", VFIO_IOMMU_GET_INFO, { 0 } },
+	[CALL_DMA_MAP] = { "type 1 MAP", VFIO_IOMMU_MAP_DMA, { EEXIST, ENOSPC, EOVERFLOW, EOPNOTSUPP } },
+	[CALL_DMA_UNMAP] = { "type 1 UNMAP", VFIO_IOMMU_UNMAP_DMA, { EOVERFLOW } },
+	[CALL_DMA_DIRTY] = { "DIRTY_PAGES", VFIO_IOMMU_DIRTY_PAGES, { EACCES, EOVERFLOW } },
+	[CALL_KEEP] = { "KEEP", VFIO_PREREG_KEEP, { 0 } },
+	[CALL_PREREG_INFO] = { "PREREG_GET_INFO", VFIO_PREREG_GET_INFO, { 0 } },
 };
 
 const char *call_name(enum call_nr call)

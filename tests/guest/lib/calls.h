@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The calls of type 7, and what each may answer, for suites that call at random. */
+/* The calls of all types, and what each may answer, for suites that call at random. */
 #ifndef GUEST_CALLS_H
 #define GUEST_CALLS_H
 
 #include <stdbool.h>
 
 enum call_nr {
+	/* Type 7 */
 	CALL_INFO,
 	CALL_REGISTER,
 	CALL_UNREGISTER,
@@ -13,6 +14,14 @@ enum call_nr {
 	CALL_UNMAP,
 	CALL_CREATE,
 	CALL_REMOVE,
+	N_SPAPR_CALLS,
+	/* Types 1 and 3 */
+	CALL_DMA_INFO = N_SPAPR_CALLS,
+	CALL_DMA_MAP,
+	CALL_DMA_UNMAP,
+	CALL_DMA_DIRTY,
+	CALL_KEEP,
+	CALL_PREREG_INFO,	/* of every type */
 	N_CALLS,
 };
 

@@ -227,10 +227,19 @@ long long meter_vmpin_kib(pid_t pid)
 	return status_number(pid, "VmPin");
 }
 
+#define STATS "/sys/kernel/debug/" PREREG_MODULE "/stats"
+
+long long meter_stat(const char *name)
+{
+	char buf[4096];
+
+	return read_file(STATS, buf, sizeof(buf)) < 0 ? -1 : text_number(buf, name);
+}
+
 int meter_stats_read(struct meter_stats *stats)
 {
 	char buf[4096];
-	ssize_t n = read_file("/sys/kernel/debug/" PREREG_MODULE "/stats", buf, sizeof(buf));
+	ssize_t n = read_file(STATS, buf, sizeof(buf));
 
 	if (n < 0)
 		return n;
@@ -242,6 +251,7 @@ int meter_stats_read(struct meter_stats *stats)
 	stats->mappings = text_number(buf, "mappings");
 	stats->mapped_bytes = text_number(buf, "mapped_bytes");
 	stats->bookkeeping_bytes = text_number(buf, "bookkeeping_bytes");
+	stats->kept_pages = text_number(buf, "kept_pages");
 	return 0;
 }
 
@@ -250,9 +260,9 @@ const char *meter_stats_text(const struct meter_stats *s)
 	static _Thread_local char text[256];
 
 	snprintf(text, sizeof(text),
-		 "containers %lld owners %lld regions %lld pinned %lld charged %lld mappings %lld mapped_bytes %lld bookkeeping_bytes %lld",
+		 "containers %lld owners %lld regions %lld pinned %lld charged %lld mappings %lld mapped_bytes %lld bookkeeping_bytes %lld kept %lld",
 		 s->containers, s->owners, s->regions, s->pinned_pages, s->charged_pages,
-		 s->mappings, s->mapped_bytes, s->bookkeeping_bytes);
+		 s->mappings, s->mapped_bytes, s->bookkeeping_bytes, s->kept_pages);
 	return text;
 }
 

@@ -26,6 +26,7 @@ struct meter_stats {
 	long long mappings;
 	long long mapped_bytes;
 	long long bookkeeping_bytes;
+	long long kept_pages;
 };
 
 /* Monotonic time. */
@@ -49,6 +50,8 @@ long long meter_meminfo_kib(const char *name);
 
 /* -errno when the module is not loaded or has no such file. */
 int meter_stats_read(struct meter_stats *stats);
+/* One of its numbers by its name, also one that never goes back to zero; -1: there is none. */
+long long meter_stat(const char *name);
 /* One line, into a static buffer. */
 const char *meter_stats_text(const struct meter_stats *stats);
 /* References to a module, -errno when it is not loaded. */

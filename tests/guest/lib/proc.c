@@ -2,13 +2,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,6 +112,19 @@ bool pid_alive(pid_t pid)
 	p = p ? strrchr(buf, ')') : NULL;
 	alive = p && p[1] == ' ' && p[2] != 'Z' && p[2] != 'X';
 	return alive;
+}
+
+bool proc_limit_memlock(size_t bytes)
+{
+	const struct rlimit limit = { bytes, bytes };
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data))
+		return false;
+	data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
+	data[CAP_TO_INDEX(CAP_IPC_LOCK)].permitted &= ~CAP_TO_MASK(CAP_IPC_LOCK);
+	return !syscall(SYS_capset, &head, data) && !setrlimit(RLIMIT_MEMLOCK, &limit);
 }
 
 int sock_send(int sock, int value)

@@ -36,6 +36,9 @@ int pid_wait(pid_t pid, unsigned int timeout_ms);
 /* true while the process exists and is no zombie. */
 bool pid_alive(pid_t pid);
 
+/* Makes RLIMIT_MEMLOCK @bytes, and lets it count for this process; false with errno set. */
+bool proc_limit_memlock(size_t bytes);
+
 /* One number to the other side, -errno on failure; safe from threads. */
 int sock_send(int sock, int value);
 /* The next number; -ETIMEDOUT (90 s) or -EPIPE when the other side is gone. */

@@ -71,6 +71,13 @@ static void run_test(const struct suite_test *test)
 	tap_end();
 }
 
+static void skip_test(const struct suite_test *test, const char *why)
+{
+	tap_begin("%s", test->name);
+	tap_skip("%s", why);
+	tap_end();
+}
+
 /* The value of option @name at argv[*i], which may use up the next argument; NULL: not it. */
 static const char *option_value(char **argv, int argc, int *i, const char *name)
 {
@@ -134,6 +141,7 @@ int suite_main(int argc, char **argv, const struct suite *suite)
 	const char *only[MAX_ONLY];
 	size_t n_only = 0, ran = 0, k;
 	struct meter_stats stats;
+	const char *why;
 	int i;
 
 	for (i = 1; i < argc; i++) {
@@ -166,10 +174,14 @@ int suite_main(int argc, char **argv, const struct suite *suite)
 		return tap_finish();
 	}
 	meter_baseline();
+	why = suite->unfit ? suite->unfit() : NULL;
 	for (k = 0; k < suite->n_tests; k++) {
 		if (!wanted(&suite->tests[k], only, n_only))
 			continue;
-		run_test(&suite->tests[k]);
+		if (why)
+			skip_test(&suite->tests[k], why);
+		else
+			run_test(&suite->tests[k]);
 		ran++;
 	}
 	if (n_only && ran < n_only) {

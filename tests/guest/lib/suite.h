@@ -33,6 +33,8 @@ struct suite {
 	size_t n_options;
 	/* Called once the options are parsed; false: they make no sense. May be NULL. */
 	bool (*apply_options)(void);
+	/* Why the tests cannot be run here: they are skipped. NULL, also as an answer: they can. */
+	const char *(*unfit)(void);
 };
 
 /* Counters of vfio_prereg are judged after every test; off for another backend. */

@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "type1.h"
 #include "vfio.h"
+
+const char *type1_unfit(void)
+{
+	const int container = vfio_container_open();
+	const int offered = vfio_check_extension(container, VFIO_TYPE1v2_IOMMU);
+
+	close(container);
+	return offered == 0 ? "types 1 and 3 are not for this IOMMU" : NULL;
+}
 
 int type1_unmap(int container, uint64_t iova, uint64_t bytes, unsigned int flags, uint64_t *unmapped)
 {
@@ -87,4 +97,18 @@ int type1_unmap_dirty(int container, uint64_t iova, uint64_t bytes, const struct
 	if (unmapped)
 		*unmapped = arg.head.size;
 	return ret;
+}
+
+int type1_keep(int container, uint64_t bytes)
+{
+	const struct vfio_prereg_keep keep = { .argsz = sizeof(keep), .bytes = bytes };
+
+	return vfio_ioctl(container, VFIO_PREREG_KEEP, &keep);
+}
+
+int type1_prereg_info(int container, struct vfio_prereg_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->argsz = sizeof(*info);
+	return vfio_ioctl(container, VFIO_PREREG_GET_INFO, info);
 }

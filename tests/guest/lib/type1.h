@@ -7,6 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../../include/uapi/linux/vfio_prereg.h"
+
+/* Why there are no containers of these types here (POWER has none); NULL if there are. */
+const char *type1_unfit(void);
+
 /* The bytes of *@unmapped were unmapped; it may be NULL. @flags: VFIO_DMA_UNMAP_FLAG_ALL. */
 int type1_unmap(int container, uint64_t iova, uint64_t bytes, unsigned int flags, uint64_t *unmapped);
 
@@ -32,6 +37,10 @@ struct type1_bitmap {
 /* VFIO_IOMMU_DIRTY_PAGES: START or STOP, GET_BITMAP. */
 int type1_dirty(int container, unsigned int flags);
 int type1_dirty_bitmap(int container, uint64_t iova, uint64_t bytes, const struct type1_bitmap *bitmap);
+/* What vfio_prereg has besides: VFIO_PREREG_KEEP and VFIO_PREREG_GET_INFO. */
+int type1_keep(int container, uint64_t bytes);
+int type1_prereg_info(int container, struct vfio_prereg_info *info);
+
 /* UNMAP that tells which pages were dirty. */
 int type1_unmap_dirty(int container, uint64_t iova, uint64_t bytes, const struct type1_bitmap *bitmap, uint64_t *unmapped);
 
