@@ -28,6 +28,7 @@
 #include "rng.h"
 #include "suite.h"
 #include "tap.h"
+#include "type1.h"
 
 static long rounds = 200;
 static long seconds = 60;
@@ -45,6 +46,7 @@ struct shared {
 	atomic_ulong calls[N_CALLS];
 	atomic_ulong succeeded[N_CALLS];
 	atomic_ulong forks, execs, kills, detaches;
+	int types[2];	/* the containers' */
 	/* Of the hw, told before the first round. */
 	uint64_t window1;
 	unsigned int levels;
@@ -145,7 +147,14 @@ union argument {
 	struct vfio_iommu_type1_dma_unmap unmap;
 	struct vfio_iommu_spapr_tce_create create;
 	struct vfio_iommu_spapr_tce_remove remove;
-	uint64_t words[8];
+	struct {
+		uint32_t argsz;
+		uint32_t flags;
+		struct vfio_iommu_type1_dirty_bitmap_get range;
+	} dirty;
+	struct vfio_prereg_keep keep;
+	struct vfio_prereg_info prereg_info;
+	uint64_t words[12];
 };
 
 static void good_argument(struct fuzzer *f, enum call_nr call, union argument *arg)
@@ -164,6 +173,7 @@ static void good_argument(struct fuzzer *f, enum call_nr call, union argument *a
 		arg->memory.size = slot_bytes(slot);
 		break;
 	case CALL_MAP:
+	case CALL_DMA_MAP:
 		arg->map.flags = 1 + rng_below(rng, 3);
 		arg->map.vaddr = vaddr + first * PAGE;
 		arg->map.size = (1 + rng_below(rng, pages - first)) * PAGE;
@@ -172,6 +182,23 @@ static void good_argument(struct fuzzer *f, enum call_nr call, union argument *a
 	case CALL_UNMAP:
 		arg->unmap.iova = some_iova(f->shared, rng);
 		arg->unmap.size = rarely(rng, 8) ? 1ull << 31 : some_bytes(rng);
+		break;
+	case CALL_DMA_UNMAP:
+		arg->unmap.iova = some_iova(f->shared, rng);
+		arg->unmap.size = some_bytes(rng);
+		if (rarely(rng, 8))
+			arg->unmap = (struct vfio_iommu_type1_dma_unmap){ .argsz = sizeof(*arg), .flags = VFIO_DMA_UNMAP_FLAG_ALL };
+		else if (rarely(rng, 8))
+			arg->unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+		break;
+	case CALL_DMA_DIRTY:
+		arg->dirty.flags = 1u << rng_below(rng, 3);
+		arg->dirty.range.iova = some_iova(f->shared, rng);
+		arg->dirty.range.size = some_bytes(rng);
+		arg->dirty.range.bitmap = (struct vfio_bitmap){ IOMMU_PAGE, PAGE, (void *)vaddr };
+		break;
+	case CALL_KEEP:
+		arg->keep.bytes = rarely(rng, 4) ? 0 : some_bytes(rng) * 8;
 		break;
 	case CALL_CREATE:
 		arg->create.page_shift = (uint32_t[]){ 12, 12, 16, 21, 30 }[rng_below(rng, 5)];
@@ -186,16 +213,40 @@ static void good_argument(struct fuzzer *f, enum call_nr call, union argument *a
 	}
 }
 
+/* What adds comes more often than what takes away, or there would never be much. */
+static enum call_nr some_call(struct rng *rng, int type)
+{
+	static const enum call_nr spapr[] = {
+		CALL_REGISTER, CALL_REGISTER, CALL_MAP, CALL_MAP, CALL_MAP, CALL_UNREGISTER, CALL_UNMAP,
+	};
+	static const enum call_nr type1[] = {
+		CALL_DMA_MAP, CALL_DMA_MAP, CALL_DMA_MAP, CALL_DMA_MAP, CALL_DMA_UNMAP, CALL_DMA_UNMAP, CALL_DMA_DIRTY,
+	};
+
+	if (rarely(rng, 8))
+		return rng_below(rng, N_CALLS);
+	return (type == TYPE7 ? spapr : type1)[rng_below(rng, 7)];
+}
+
+/* SET_IOMMU may have been called with another type: then another call has that number, or none. */
+static bool may_answer(enum call_nr call, int ret)
+{
+	int other;
+
+	if (ret == -ENOTTY)
+		return true;
+	for (other = 0; other < N_CALLS; other++)
+		if (call_request(other) == call_request(call) && call_may_answer(other, ret, true))
+			return true;
+	return false;
+}
+
 static void random_call(struct fuzzer *f)
 {
 	struct rng *rng = &f->rng;
-	/* What adds comes more often than what takes away, or there would never be much. */
-	static const enum call_nr often[] = {
-		CALL_REGISTER, CALL_REGISTER, CALL_MAP, CALL_MAP, CALL_MAP, CALL_UNREGISTER, CALL_UNMAP,
-	};
-	const enum call_nr call = rarely(rng, 8) ? rng_below(rng, N_CALLS) :
-				  often[rng_below(rng, 7)];
-	const int fd = f->fds.containers[rng_below(rng, 2)];
+	const unsigned int which = rng_below(rng, 2);
+	const enum call_nr call = some_call(rng, f->shared->types[which]);
+	const int fd = f->fds.containers[which];
 	union argument arg;
 	void *p = &arg;
 	int ret;
@@ -214,7 +265,7 @@ static void random_call(struct fuzzer *f)
 	if (!ret)
 		atomic_fetch_add(&f->shared->succeeded[call], 1);
 	/* EBADF: this process closed it. */
-	tap_expect(ret == -EBADF || call_may_answer(call, ret, true), "%s answered %s",
+	tap_expect(ret == -EBADF || may_answer(call, ret), "%s answered %s",
 		   call_name(call), tap_ret_name(ret));
 }
 
@@ -282,7 +333,7 @@ static void detach_attach(struct fuzzer *f)
 		atomic_fetch_add(&f->shared->detaches, 1);
 	/* Into either container: two groups in one of them happens. */
 	vfio_group_attach(f->fds.groups[i], f->fds.containers[rng_below(&f->rng, 2)]);
-	vfio_set_iommu(f->fds.containers[i], TYPE7);
+	vfio_set_iommu(f->fds.containers[i], f->shared->types[i]);
 	if (f->fds.devices[i] < 0 && rarely(&f->rng, 12)) {
 		const int fd = vfio_group_device(f->fds.groups[i], i ? VFIO_EDU1 : VFIO_EDU0);
 
@@ -422,7 +473,7 @@ static int fuzzer_main(char **argv)
 	return 0;
 }
 
-static bool open_fds(struct fds *fds, bool devices)
+static bool open_fds(struct fds *fds, const int *types, bool devices)
 {
 	int ret, i;
 
@@ -432,7 +483,7 @@ static bool open_fds(struct fds *fds, bool devices)
 		fds->groups[i] = vfio_group_open(i ? VFIO_EDU1 : VFIO_EDU0);
 		ret = vfio_group_attach(fds->groups[i], fds->containers[i]);
 		if (!ret)
-			ret = vfio_set_iommu(fds->containers[i], TYPE7);
+			ret = vfio_set_iommu(fds->containers[i], types[i]);
 		if (!tap_expect_ret(ret, 0, "attach group %d", i))
 			return false;
 		if (!devices)
@@ -518,6 +569,14 @@ static void fire_at_the_dead(const struct shared *shared, struct fds *fds, struc
 	edu_close(&edu);
 }
 
+/* Windows that are tables have type 7 alone. */
+static int some_type(const struct shared *shared, struct rng *rng)
+{
+	static const int types[] = { TYPE7, TYPE7, VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU };
+
+	return shared->levels > 1 ? TYPE7 : types[rng_below(rng, 4)];
+}
+
 static void run_round(struct shared *shared, int shared_fd, long nr)
 {
 	struct fuzzer f = { .shared = shared, .fds.shared = shared_fd };
@@ -531,7 +590,9 @@ static void run_round(struct shared *shared, int shared_fd, long nr)
 	shared->n_pids = 0;
 	for (i = 0; i < MAX_PIDS; i++)
 		shared->pids[i] = 0;
-	if (!open_fds(&f.fds, devices))
+	for (i = 0; i < 2; i++)
+		shared->types[i] = some_type(shared, &rng);
+	if (!open_fds(&f.fds, shared->types, devices))
 		return;
 	for (i = 0; i < PROCESSES; i++) {
 		pid_t pid = fork();
@@ -580,7 +641,7 @@ static void test_random(void)
 	const uint64_t deadline = meter_now_ns() + seconds * 1000000000ull;
 	int fd = memfd_create("fuzz", 0);
 	struct shared *shared;
-	char text[512];
+	char text[1024];
 	int len = 0, i;
 	long nr;
 
@@ -606,7 +667,7 @@ static void test_random(void)
 				shared->succeeded[i], shared->calls[i]);
 	tap_diag("%ld rounds, succeeded/called:%s; forks %lu execs %lu kills %lu detaches %lu", nr, text,
 		 shared->forks, shared->execs, shared->kills, shared->detaches);
-	for (i = 0; i < N_CALLS; i++)
+	for (i = 0; i < (shared->levels > 1 ? N_SPAPR_CALLS : N_CALLS); i++)
 		tap_expect(shared->succeeded[i] || nr < 20, "no %s succeeded", call_name(i));
 }
 

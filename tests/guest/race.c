@@ -26,6 +26,7 @@
 #include "rng.h"
 #include "suite.h"
 #include "tap.h"
+#include "type1.h"
 
 static long rounds = 60;
 static long seconds = 11;
@@ -43,7 +44,9 @@ enum {
 };
 
 #define BIT(nr) (1u << (nr))
-#define ALL_CALLS (BIT(N_CALLS) - 1)
+#define ALL_CALLS (BIT(N_SPAPR_CALLS) - 1)
+#define MAP_CALLS (BIT(CALL_DMA_MAP) | BIT(CALL_DMA_UNMAP))
+#define ALL_TYPE1_CALLS (MAP_CALLS | BIT(CALL_DMA_INFO) | BIT(CALL_DMA_DIRTY) | BIT(CALL_KEEP) | BIT(CALL_PREREG_INFO))
 #define MEMORY_CALLS (BIT(CALL_REGISTER) | BIT(CALL_UNREGISTER) | BIT(CALL_MAP) | BIT(CALL_UNMAP))
 
 #define MAX_THREADS 4
@@ -62,6 +65,7 @@ struct scenario {
 	unsigned int threads[MAX_THREADS];	/* deeds of the owner's threads, 0: none */
 	unsigned int others[MAX_OTHERS];	/* deeds of processes with its fds, 0: none */
 	enum end end;
+	int types[2];		/* the containers', 0: type 7 */
 	bool two_containers;	/* the second device, in a container of its own */
 	bool devices;		/* device fds are open: slow to make, and they keep groups attached */
 	bool second_group;	/* the second device's group is for DO_JOIN */
@@ -97,6 +101,20 @@ static const struct scenario scenarios[] = {
 	  .threads = { MEMORY_CALLS, MEMORY_CALLS, ALL_CALLS, BIT(DO_DONTNEED) | BIT(DO_FORK) } },
 	{ .name = "threads-detach", .end = END_NOT, .second_group = true,
 	  .threads = { MEMORY_CALLS, ALL_CALLS, BIT(DO_DETACH), BIT(DO_JOIN) } },
+	{ .name = "type1-kill", .types = { VFIO_TYPE1v2_IOMMU },
+	  .threads = { ALL_TYPE1_CALLS, MAP_CALLS, MAP_CALLS | BIT(CALL_KEEP), BIT(DO_DONTNEED) },
+	  .others = { ALL_TYPE1_CALLS, MAP_CALLS | BIT(DO_DONTNEED) } },
+	{ .name = "type1-kill-two-containers", .types = { VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU }, .two_containers = true,
+	  .threads = { ALL_TYPE1_CALLS, MAP_CALLS, MAP_CALLS | BIT(DO_DONTNEED), MAP_CALLS | BIT(DO_FORK) },
+	  .others = { MAP_CALLS, BIT(DO_DETACH) } },
+	{ .name = "type1-kill-registered", .types = { VFIO_TYPE1v2_IOMMU }, .two_containers = true,
+	  .threads = { MAP_CALLS, ALL_TYPE1_CALLS, MEMORY_CALLS, MEMORY_CALLS | BIT(DO_DONTNEED) },
+	  .others = { MAP_CALLS } },
+	{ .name = "type1-execve", .types = { VFIO_TYPE1v2_IOMMU }, .end = END_EXECVE, .second_group = true,
+	  .threads = { ALL_TYPE1_CALLS, MAP_CALLS | BIT(DO_DONTNEED) },
+	  .others = { MAP_CALLS, BIT(DO_JOIN), MAP_CALLS | BIT(DO_CLOSE) } },
+	{ .name = "type1-threads", .types = { VFIO_TYPE1v2_IOMMU }, .end = END_NOT, .two_containers = true,
+	  .threads = { MAP_CALLS | BIT(CALL_KEEP), MAP_CALLS, ALL_CALLS, BIT(DO_DONTNEED) | BIT(DO_FORK) } },
 };
 
 /* Seen by all processes of a round. */
@@ -131,17 +149,46 @@ struct round {
 	char *arena;
 };
 
+static int scenario_type(const struct scenario *s, int container)
+{
+	return s->types[container] ? s->types[container] : TYPE7;
+}
+
+/* One of the round's containers that @call is for. */
+static int container_for(struct round *round, struct rng *rng, enum call_nr call)
+{
+	const struct scenario *s = round->scenario;
+	int i = s->two_containers && rng_below(rng, 2);
+
+	if (s->two_containers && call != CALL_PREREG_INFO && (scenario_type(s, i) == TYPE7) != (call < N_SPAPR_CALLS))
+		i = !i;
+	return round->containers[i];
+}
+
+/* START, STOP or GET_BITMAP. */
+static int dirty_at_random(struct rng *rng, int fd, uint64_t iova, size_t bytes)
+{
+	uint64_t bits[16];
+	const struct type1_bitmap bitmap = { IOMMU_PAGE, bits, sizeof(bits) };
+	const unsigned int flags = BIT(rng_below(rng, 3));
+
+	return flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP ? type1_dirty_bitmap(fd, iova, bytes, &bitmap) :
+								 type1_dirty(fd, flags);
+}
+
 static int call_at_random(struct actor *actor, enum call_nr call)
 {
 	struct round *round = actor->round;
 	struct rng *rng = &actor->rng;
-	const int fd = round->containers[round->scenario->two_containers && rng_below(rng, 2)];
+	const int fd = container_for(round, rng, call);
 	/* Few different ranges, so that actors meet. */
 	const size_t bytes = PAGE << (rng_below(rng, 4) * 2);
 	char *p = round->arena + rng_below(rng, SLOTS) * SLOT_BYTES;
 	const uint64_t iova = (rng_below(rng, 4) ? 0x1000000 : round->window1) +
 			      rng_below(rng, 64) * 16 * PAGE;
 	struct vfio_iommu_spapr_tce_info info;
+	struct vfio_prereg_info prereg_info;
+	union type1_info type1_info;
 
 	switch (call) {
 	case CALL_REGISTER:
@@ -149,13 +196,23 @@ static int call_at_random(struct actor *actor, enum call_nr call)
 	case CALL_UNREGISTER:
 		return spapr_unregister(fd, p, bytes);
 	case CALL_MAP:
+	case CALL_DMA_MAP:
 		return vfio_map(fd, iova, p, bytes, VFIO_MAP_RW);
 	case CALL_UNMAP:
+	case CALL_DMA_UNMAP:
 		return vfio_unmap(fd, iova, rng_below(rng, 8) ? bytes : 16 * MIB);
 	case CALL_CREATE:
 		return spapr_create(fd, IOMMU_SHIFT, 1ull << 30, 1, NULL);
 	case CALL_REMOVE:
 		return spapr_remove(fd, rng_below(rng, 2) ? 0 : round->window1);
+	case CALL_DMA_INFO:
+		return type1_get_info(fd, &type1_info);
+	case CALL_DMA_DIRTY:
+		return dirty_at_random(rng, fd, iova, bytes);
+	case CALL_KEEP:
+		return type1_keep(fd, rng_below(rng, 4) * 64 * PAGE);
+	case CALL_PREREG_INFO:
+		return type1_prereg_info(fd, &prereg_info);
 	default:
 		return spapr_get_info(fd, &info);
 	}
@@ -167,7 +224,7 @@ static bool detach_attach(struct round *round)
 	if (vfio_group_detach(round->groups[0]))
 		return false;
 	vfio_group_attach(round->groups[0], round->containers[0]);
-	vfio_set_iommu(round->containers[0], TYPE7);
+	vfio_set_iommu(round->containers[0], scenario_type(round->scenario, 0));
 	return true;
 }
 
@@ -292,11 +349,11 @@ static bool open_all(struct round *round)
 		round->containers[i] = vfio_container_open();
 		ret = vfio_group_attach(round->groups[i], round->containers[i]);
 		if (!ret)
-			ret = vfio_set_iommu(round->containers[i], TYPE7);
+			ret = vfio_set_iommu(round->containers[i], scenario_type(s, i));
 		if (!tap_expect_ret(ret, 0, "attach group %d", i))
 			return false;
-		round->window1 = rig_window1(round->containers[0]);
-		round->tables = rig_has_tables(round->containers[0]);
+		round->tables = scenario_type(s, 0) == TYPE7 && rig_has_tables(round->containers[0]);
+		round->window1 = round->tables ? rig_window1(round->containers[0]) : VFIO_WINDOW1_START;
 		if (s->devices)
 			vfio_group_device(round->groups[i], i ? VFIO_EDU1 : VFIO_EDU0);
 	}
@@ -406,10 +463,14 @@ static void run_scenario(const struct scenario *scenario)
 		.scenario = scenario,
 		.seed = seed ? seed : (long)(meter_now_ns() & 0x7fffffff),
 	};
-	unsigned int sure = MEMORY_CALLS;
-	char text[512];
+	unsigned int sure = MEMORY_CALLS | MAP_CALLS;
+	char text[1024];
 	int len = 0, i;
 
+	if (scenario->types[0] && type1_unfit()) {
+		tap_skip("%s", type1_unfit());
+		return;
+	}
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	round.shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	tap_diag("--seed %llu", (unsigned long long)round.seed);
@@ -429,7 +490,7 @@ static void run_scenario(const struct scenario *scenario)
 					round.shared->succeeded[i], round.shared->done[i]);
 	tap_diag("%ld rounds, succeeded/done:%s", round.nr, text);
 	if (round.shared->done[DO_DETACH])
-		sure &= ~(BIT(CALL_MAP) | BIT(CALL_UNMAP));
+		sure &= ~(BIT(CALL_MAP) | BIT(CALL_UNMAP) | MAP_CALLS);
 	/*
 	 * A race that is never run is no test. Whether the others' remaining calls
 	 * find a moment in which nobody owns the container is chance, and where
@@ -451,6 +512,11 @@ SCENARIO(6, exit_calls)
 SCENARIO(7, execve_calls)
 SCENARIO(8, threads)
 SCENARIO(9, threads_detach)
+SCENARIO(10, type1_kill)
+SCENARIO(11, type1_kill_two)
+SCENARIO(12, type1_kill_registered)
+SCENARIO(13, type1_execve)
+SCENARIO(14, type1_threads)
 
 #define TEST(nr, id) { .name = scenarios[nr].name, .run = test_##id, .timeout_s = 600 }
 
@@ -460,7 +526,8 @@ int main(int argc, char **argv)
 		TEST(0, kill_calls), TEST(1, kill_two_containers), TEST(2, kill_detach),
 		TEST(3, kill_close), TEST(4, kill_second_group), TEST(5, kill_idle),
 		TEST(6, exit_calls), TEST(7, execve_calls), TEST(8, threads),
-		TEST(9, threads_detach),
+		TEST(9, threads_detach), TEST(10, type1_kill), TEST(11, type1_kill_two),
+		TEST(12, type1_kill_registered), TEST(13, type1_execve), TEST(14, type1_threads),
 	};
 	static const struct suite_option options[] = {
 		{ .name = "--rounds", .number = &rounds, .help = "of each test (60)" },
