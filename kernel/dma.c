@@ -274,17 +274,19 @@ static int dma_check(struct prereg_container *container, u64 iova, u64 last,
 
 /**
  * struct dma_parts - what a MAP needs of what must be had without container->lock
- * @owner: holds a notifier reference
- * @claim: not in use yet
+ * @claimed: owner of the claim that is there; struct reference
+ * @owner: of a claim to be made; notifier reference
+ * @claim: to be made
  * @region: one user
  */
 struct dma_parts {
+	struct prereg_owner		*claimed;
 	struct prereg_owner		*owner;
 	struct prereg_type1_claim	*claim;
 	struct prereg_region		*region;
 };
 
-/* Get the claim, and the region if there is an IOMMU. No lock held. */
+/* Get the claim, or the region if there is an IOMMU. No lock held. */
 static int dma_parts_get(struct dma_parts *parts, const struct prereg_dma *dma,
 			 bool has_hw)
 {
@@ -292,19 +294,20 @@ static int dma_parts_get(struct dma_parts *parts, const struct prereg_dma *dma,
 	struct prereg_region *region;
 	struct prereg_owner *owner;
 
-	if (!parts->owner) {
+	if (!parts->claimed && !parts->owner) {
 		owner = prereg_owner_get_current();
 		if (IS_ERR(owner))
 			return PTR_ERR(owner);
 		parts->owner = owner;
 	}
-	if (!parts->claim) {
+	if (!parts->claimed && !parts->claim) {
 		parts->claim = claim_alloc();
 		if (!parts->claim)
 			return -ENOMEM;
 	}
 	if (has_hw && !parts->region) {
-		region = prereg_region_get_implicit(parts->owner, range->first,
+		owner = parts->claimed ? parts->claimed : parts->owner;
+		region = prereg_region_get_implicit(owner, range->first,
 						    dma_bytes(dma),
 						    dma->mapping.prot & IOMMU_WRITE,
 						    NULL);
@@ -315,10 +318,22 @@ static int dma_parts_get(struct dma_parts *parts, const struct prereg_dma *dma,
 	return 0;
 }
 
-static void dma_parts_put(struct dma_parts *parts)
+/* Of another owner object than the claim's: somebody closed and opened meanwhile. */
+static void dma_parts_forget(struct dma_parts *parts)
 {
 	if (parts->region)
 		prereg_region_put(parts->region);
+	if (parts->claimed) {
+		prereg_owner_pay(parts->claimed);
+		prereg_owner_drop(parts->claimed);
+	}
+	parts->region = NULL;
+	parts->claimed = NULL;
+}
+
+static void dma_parts_put(struct dma_parts *parts)
+{
+	dma_parts_forget(parts);
 	claim_free(parts->claim);
 	if (parts->owner) {
 		prereg_owner_pay(parts->owner);
@@ -328,7 +343,8 @@ static void dma_parts_put(struct dma_parts *parts)
 
 /*
  * The mm's claim, or the new one, or NULL. While we hold a notifier reference of parts->owner
- * the mm has no other owner object, so the parts fit a claim that is there.
+ * the mm has no other owner object, so the parts fit a claim that is there. Without, the last
+ * claim may have gone, and its owner object with it: what we have of that one is of no use.
  */
 static struct prereg_type1_claim *dma_claim(struct prereg_container *container,
 					    struct dma_parts *parts)
@@ -336,15 +352,22 @@ static struct prereg_type1_claim *dma_claim(struct prereg_container *container,
 	struct prereg_type1_claim *claim =
 		claim_find(container->type1, current->mm);
 
-	if (claim || !parts->claim)
-		return claim;
-	claim = parts->claim;
-	claim->claim.container = container;
-	claim->claim.owner = parts->owner;
-	list_add(&claim->claim.container_entry, &container->type1->claims);
-	prereg_claim_enter(&claim->claim);
-	parts->claim = NULL;
-	parts->owner = NULL;
+	if (parts->claimed && (!claim || claim->claim.owner != parts->claimed))
+		dma_parts_forget(parts);
+	if (!claim && parts->claim) {
+		claim = parts->claim;
+		claim->claim.container = container;
+		claim->claim.owner = parts->owner;
+		list_add(&claim->claim.container_entry,
+			 &container->type1->claims);
+		prereg_claim_enter(&claim->claim);
+		parts->claim = NULL;
+		parts->owner = NULL;
+	}
+	if (claim && !parts->owner && !parts->claimed) {
+		parts->claimed = claim->claim.owner;
+		prereg_owner_hold(parts->claimed);
+	}
 	return claim;
 }
 
