@@ -99,7 +99,8 @@ backend() {
 	prereg-v2) options=type1=N ;;
 	*) bail "there is no backend \"$1\"" ;;
 	esac
-	rmmod vfio_prereg vfio_iommu_type1 2>/dev/null
+	rmmod vfio_prereg 2>/dev/null
+	rmmod vfio_iommu_type1 2>/dev/null
 	# shellcheck disable=SC2086 # none is no word
 	insmod "/m/$module.ko" $options || bail "$module does not load"
 }
