@@ -373,6 +373,8 @@ static struct prereg_type1_claim *dma_claim(struct prereg_container *container,
 
 static void dma_set_region(struct prereg_dma *dma, struct prereg_region *region)
 {
+	if (dma->mapping.prot & IOMMU_WRITE)
+		WRITE_ONCE(region->written, true);
 	dma->registration.region = region;
 	dma->mapping.offset = dma->registration.range.first -
 			      region->range.first;
@@ -394,6 +396,7 @@ static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
 	if (!claim)
 		return -EAGAIN;
 	registration->owner = claim->claim.owner;
+	dma->serial = ++container->type1->serial;
 	if (container->hw) {
 		if (!parts->region)
 			parts->region =
@@ -635,12 +638,8 @@ static int dma_make_region(struct prereg_container *container,
 	dma = prereg_dma_find(container, old.mapping.range.first);
 	if (IS_ERR(region)) {
 		ret = PTR_ERR(region);
-	} else if (dma && !dma->registration.region &&
-		   dma->registration.owner == owner &&
-		   dma->mapping.prot == old.mapping.prot &&
-		   dma->mapping.range.last == old.mapping.range.last &&
-		   dma->registration.range.first ==
-		   old.registration.range.first) {
+	} else if (dma && dma->serial == old.serial &&
+		   !dma->registration.region) {
 		dma_set_region(dma, region);
 		prereg_emulated_charge(dma, true);
 	} else {

@@ -25,6 +25,7 @@
  * struct prereg_type1 - what only a container of types 1 and 3 has
  * @v2: UNMAP must not cut a mapping, as for VFIO_TYPE1v2_IOMMU
  * @claims: struct prereg_type1_claim: every mm that mapped something
+ * @serial: of the last mapping
  * @keep_pages: of an mm's memory, how much UNMAP may leave pinned
  * @groups: struct prereg_type1_group
  * @emulated_groups: how many have no IOMMU
@@ -35,6 +36,7 @@
 struct prereg_type1 {
 	bool			v2;
 	struct list_head	claims;
+	u64			serial;
 	unsigned long		keep_pages;
 	struct list_head	groups;
 	unsigned int		emulated_groups;
@@ -71,6 +73,7 @@ struct prereg_type1_group {
  * @mapping: in container->mappings
  * @registration: the use of the region that the mapping is; its owner has a claim in
  *	the container. Its region is NULL as long as there is no IOMMU
+ * @serial: its number in the container: one that comes later at the same place has another
  * @lock_cap: who made it has CAP_IPC_LOCK
  * @pages: struct prereg_page.range by IOVA: pinned by drivers of emulated devices
  * @npages: how many of them
@@ -80,6 +83,7 @@ struct prereg_type1_group {
 struct prereg_dma {
 	struct prereg_mapping		mapping;
 	struct prereg_registration	registration;
+	u64				serial;
 	bool				lock_cap;
 	struct rb_root			pages;
 	unsigned long			npages;

@@ -201,6 +201,7 @@ void prereg_emulated_unregister_device(void *iommu_data,
  * struct page_request - what is to be pinned, looked up under container->lock
  * @owner: struct reference, and mm_users of its mm
  * @payer: reference to its task
+ * @serial: of the mapping
  * @vaddr: of the page
  * @write: pin it for writing
  * @charge: it is not charged yet
@@ -208,6 +209,7 @@ void prereg_emulated_unregister_device(void *iommu_data,
 struct page_request {
 	struct prereg_owner	*owner;
 	struct prereg_payer	payer;
+	u64			serial;
 	unsigned long		vaddr;
 	bool			write;
 	bool			charge;
@@ -225,6 +227,7 @@ static int request_begin(struct prereg_container *container,
 	request->owner = owner;
 	request->payer = prereg_dma_payer(container, dma);
 	get_task_struct(request->payer.task);
+	request->serial = dma->serial;
 	request->vaddr = dma_vaddr(dma, iova);
 	request->write = dma->mapping.prot & IOMMU_WRITE;
 	return 0;
@@ -330,9 +333,7 @@ static int pin_page(struct prereg_container *container, u64 iova, int prot,
 	} else if (there) {
 		there->pins++;
 		*result = there->page;
-	} else if (dma->registration.owner != request.owner ||
-		   dma_vaddr(dma, iova) != request.vaddr ||
-		   (dma->mapping.prot & IOMMU_WRITE && !request.write)) {
+	} else if (dma->serial != request.serial) {
 		ret = -EINVAL;
 	} else {
 		page_add(container, dma, page);
@@ -372,7 +373,7 @@ static void unpin_pages(struct prereg_container *container, u64 iova, int npage)
 	struct prereg_page *page;
 	struct prereg_dma *dma;
 
-	for (; npage; npage--, iova += PAGE_SIZE) {
+	for (; npage > 0; npage--, iova += PAGE_SIZE) {
 		mutex_lock(&container->lock);
 		dma = prereg_dma_find(container, iova);
 		page = dma ? page_find(dma, iova) : NULL;
@@ -398,6 +399,8 @@ int prereg_emulated_pin_pages(void *iommu_data, struct iommu_group *group,
 	u64 iova = user_iova & PAGE_MASK, last;
 	int i, ret;
 
+	if (npage <= 0)
+		return -EINVAL;
 	if (check_add_overflow(iova, (u64)npage * PAGE_SIZE - 1, &last))
 		return -EOVERFLOW;
 	if (!container->type1)
@@ -421,6 +424,14 @@ void prereg_emulated_unpin_pages(void *iommu_data, dma_addr_t user_iova,
 {
 	unpin_pages(prereg_container_held((unsigned long)iommu_data),
 		    user_iova & PAGE_MASK, npage);
+}
+
+static void rw_dirty(struct prereg_container *container, struct prereg_dma *dma,
+		     u64 iova, size_t count)
+{
+	if (container->type1->dirty_tracking)
+		prereg_dirty_set(container, dma, iova,
+				 min(iova + count - 1, dma->mapping.range.last));
 }
 
 /*
@@ -454,6 +465,9 @@ static ssize_t rw_chunk(struct prereg_container *container, u64 iova,
 		vaddr = dma_vaddr(dma, iova);
 		count = min_t(u64, count, dma->mapping.range.last - iova + 1);
 	}
+	/* Before, as the mapping may go meanwhile; and after, as it may be asked for. */
+	if (!ret && write)
+		rw_dirty(container, dma, iova, count);
 	mutex_unlock(&container->lock);
 	if (ret)
 		return ret;
@@ -474,10 +488,8 @@ static ssize_t rw_chunk(struct prereg_container *container, u64 iova,
 	if (write) {
 		mutex_lock(&container->lock);
 		dma = prereg_dma_find(container, iova);
-		if (dma && container->type1->dirty_tracking)
-			prereg_dirty_set(container, dma, iova,
-					 min(iova + count - 1,
-					     dma->mapping.range.last));
+		if (dma)
+			rw_dirty(container, dma, iova, count);
 		mutex_unlock(&container->lock);
 	}
 	return count;

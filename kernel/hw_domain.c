@@ -193,12 +193,13 @@ static bool domain_usable_range(const struct prereg_domain *d, u64 *first,
 			end = start + resv->length - 1;
 			if (!resv_is_hole(resv) || end < *first)
 				continue;
-			if (start > *first)
+			if (start > *first) {
 				*last = min(*last, start - 1);
-			else if (end == U64_MAX)
+				continue;
+			}
+			if (end == U64_MAX)
 				return false;
-			else
-				*first = end + 1;
+			*first = end + 1;
 		}
 	}
 	return *first <= *last;

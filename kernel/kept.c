@@ -141,9 +141,26 @@ static unsigned long kept_shrink_count(struct shrinker *shrinker,
 }
 
 /*
- * The lock of the oldest one's owner is inside out here, and its holder may be waiting for
- * memory on another CPU: it is only tried, and the next one's turn comes then.
+ * The owner's lock is inside out here, and its holder may be waiting for memory on another
+ * CPU: it is only tried. Return: pages.
  */
+static unsigned long kept_shrink_one(struct prereg_region *region,
+				     struct list_head *dropped)
+{
+	struct prereg_owner *owner = region->owner;
+
+	if (!spin_trylock(&owner->lock))
+		return 0;
+	prereg_range_remove(&region->range, &owner->regions);
+	region->listed = false;
+	list_del(&region->lru_entry);
+	list_move_tail(&region->kept_entry, dropped);
+	kept_count(region, -(long)region->npages);
+	owner->dropping++;
+	spin_unlock(&owner->lock);
+	return region->npages;
+}
+
 static unsigned long kept_shrink_scan(struct shrinker *shrinker,
 				      struct shrink_control *control)
 {
@@ -153,20 +170,9 @@ static unsigned long kept_shrink_scan(struct shrinker *shrinker,
 
 	spin_lock(&prereg_kept_lock);
 	list_for_each_entry_safe(region, next, &prereg_kept_lru, lru_entry) {
-		struct prereg_owner *owner = region->owner;
-
 		if (npages >= control->nr_to_scan)
 			break;
-		if (!spin_trylock(&owner->lock))
-			continue;
-		npages += region->npages;
-		prereg_range_remove(&region->range, &owner->regions);
-		region->listed = false;
-		list_del(&region->lru_entry);
-		list_move_tail(&region->kept_entry, &dropped);
-		kept_count(region, -(long)region->npages);
-		owner->dropping++;
-		spin_unlock(&owner->lock);
+		npages += kept_shrink_one(region, &dropped);
 	}
 	spin_unlock(&prereg_kept_lock);
 	prereg_kept_free(&dropped);

@@ -431,8 +431,6 @@ int prereg_mapping_add(struct prereg_container *container,
 		return -EEXIST;
 	if (!mapping->registration->region)
 		return 0;
-	if (mapping->prot & IOMMU_WRITE)
-		WRITE_ONCE(mapping->registration->region->written, true);
 	ret = mapping_enter(container, mapping, mapping->range.first,
 			    mapping->range.last, true);
 	if (ret)

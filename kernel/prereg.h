@@ -510,7 +510,8 @@ struct prereg_mapping *prereg_mapping_pop(struct rb_root *taken);
 
 /*
  * Map something where nothing is mapped, with a mapping that is not mapping.c's own
- * and whose members are set; without a region it is only noted.
+ * and whose members are set, its region's @written too; without a region it is only
+ * noted.
  * Return: 0; -EEXIST something is mapped there; -ENOSPC mappings_max; -ENOMEM,
  * -EINTR, what the IOMMU driver said. On an error nothing changed.
  */

@@ -137,6 +137,7 @@ static inline int prereg_compat_follow_pfn(struct vm_area_struct *vma,
 	ret = follow_pte(vma->vm_mm, address, &pte, &ptl);
 	if (ret)
 		return ret;
+	__acquire(ptl);
 	*pfn = pte_pfn(*pte);
 	writable = pte_write(*pte);
 	pte_unmap_unlock(pte, ptl);
