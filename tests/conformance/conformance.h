@@ -58,7 +58,7 @@ struct scenario {
 	int type;
 	/* As measured: type 7 on powernv, types 1 and 3 on Linux 6.1. With CPU pages of 64 KiB, if it differs there: *_64k. */
 	const char *upstream;
-	/* What the kernel's driver answers from that version on, if it differs. */
+	/* What the kernel's driver, and ours, answer from that version on, if the former differs. */
 	unsigned int since;
 	const char *newer;
 	const char *upstream_64k;

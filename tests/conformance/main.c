@@ -119,10 +119,15 @@ void say_skip(const char *fmt, ...)
 	va_end(ap);
 }
 
+static bool is_newer(const struct scenario *s)
+{
+	return s->since && kernel >= s->since;
+}
+
 /* What the table says of upstream in this kernel, of ours on TCE tables or on an iommu_domain, with these CPU pages. */
 static const char *table_kernel(const struct scenario *s)
 {
-	return s->since && kernel >= s->since ? s->newer : s->upstream;
+	return is_newer(s) ? s->newer : s->upstream;
 }
 
 static const char *table_upstream(const struct scenario *s)
@@ -134,14 +139,14 @@ static const char *table_ours(const struct scenario *s)
 {
 	if (page() > WPAGE && s->ours_64k)
 		return s->ours_64k;
-	return s->ours ? s->ours : table_upstream(s);
+	return s->ours && !is_newer(s) ? s->ours : table_upstream(s);
 }
 
 static const char *table_domain(const struct scenario *s)
 {
 	if (s->domain)
 		return s->domain;
-	return s->ours ? s->ours : table_kernel(s);
+	return s->ours && !is_newer(s) ? s->ours : table_kernel(s);
 }
 
 static const char *table_here(const struct scenario *s)

@@ -9,6 +9,9 @@
 
 #include "type1_box.h"
 
+/* VFIO_TYPE1_NESTING_IOMMU, a name that newer headers lack. */
+#define NESTING 6
+
 /* CHECK_EXTENSION before a container has a type, when every driver is asked, and after. */
 static void run_extension(const struct scenario *s)
 {
@@ -29,6 +32,12 @@ static void run_set_iommu(const struct scenario *s)
 {
 	const int container = vfio_container_open(), group = vfio_group_open(VFIO_EDU0);
 
+#ifndef __x86_64__
+	if (s->call.flags == NESTING) {
+		say_skip("whether page tables nest is the IOMMU's affair; the table is of VT-d");
+		return;
+	}
+#endif
 	if (s->call.pages)
 		tap_expect_ret(vfio_group_attach(group, container), 0, "a group");
 	say_ret(vfio_set_iommu(container, s->call.flags ? (int)s->call.flags : container_type()));
@@ -77,7 +86,7 @@ static const struct scenario choice[] = {
 	{ .name = "extension-1", .what = "CHECK_EXTENSION(VFIO_TYPE1_IOMMU) before and after SET_IOMMU", EXTENSION_CALL(VFIO_TYPE1_IOMMU),
 	  .upstream = "1, 1" },
 	{ .name = "extension-3", .what = "CHECK_EXTENSION(VFIO_TYPE1v2_IOMMU)", EXTENSION_CALL(VFIO_TYPE1v2_IOMMU), .upstream = "1, 1" },
-	{ .name = "extension-6", .what = "CHECK_EXTENSION(6), nested page tables", EXTENSION_CALL(6), .upstream = "1, 1",
+	{ .name = "extension-6", .what = "CHECK_EXTENSION(6), nested page tables", EXTENSION_CALL(NESTING), .upstream = "1, 1",
 	  .since = KERNEL(6, 13), .newer = "0, 0", .ours = "0, 0", .verdict = NEWER,
 	  .why = "nothing ever used it, and newer kernels have it no more" },
 	{ .name = "extension-coherency", .what = "CHECK_EXTENSION(VFIO_DMA_CC_IOMMU)", EXTENSION_CALL(VFIO_DMA_CC_IOMMU), .upstream = "0, 0" },
@@ -89,7 +98,7 @@ static const struct scenario choice[] = {
 	{ .name = "set-iommu", .what = "SET_IOMMU, then SET_IOMMU(VFIO_TYPE1v2_IOMMU)", .run = run_set_iommu, .call.pages = 2,
 	  .upstream = "0, EINVAL" },
 	{ .name = "set-iommu-empty", .what = "SET_IOMMU of a container without a group", .run = run_set_iommu, .upstream = "EINVAL" },
-	{ .name = "set-iommu-6", .what = "SET_IOMMU(6)", .run = run_set_iommu, .call = { .pages = 1, .flags = 6 }, .upstream = "EINVAL",
+	{ .name = "set-iommu-6", .what = "SET_IOMMU(6)", .run = run_set_iommu, .call = { .pages = 1, .flags = NESTING }, .upstream = "EINVAL",
 	  .since = KERNEL(6, 13), .newer = "ENODEV", .ours = "ENODEV", .verdict = NEWER,
 	  .why = "nothing ever used it, and newer kernels have it no more" },
 	{ .name = "set-iommu-unknown", .what = "SET_IOMMU of a type that nobody has", .run = run_set_iommu,

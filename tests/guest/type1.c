@@ -93,6 +93,7 @@ static const struct suite_test tests[] = {
 	{ .name = "kept-dropped", .run = test_kept_dropped },
 	{ .name = "kept-protected", .run = test_kept_protected },
 	{ .name = "kept-fork", .run = test_kept_fork },
+	{ .name = "kept-private-file", .run = test_kept_private_file },
 	{ .name = "kept-limit", .run = test_kept_limit },
 	{ .name = "kept-memlock", .run = test_kept_memlock },
 	{ .name = "kept-pressure", .run = test_kept_pressure },

@@ -228,6 +228,32 @@ void test_kept_fork(void)
 	bench_close(&bench);
 }
 
+/* A page of a file, which the process's first write replaces by one of its own. */
+void test_kept_private_file(void)
+{
+	const int fd = memfd_create("type1", MFD_CLOEXEC);
+	struct bench bench;
+	char *p;
+
+	if (!tap_expect(fd >= 0 && !ftruncate(fd, PAGE), "memfd: %s", strerror(errno)) || !keeper_open(&bench, KEEP_BYTES))
+		return;
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (!tap_expect(p != MAP_FAILED, "mmap: %s", strerror(errno)))
+		return;
+	tap_step("mapped for reading, unmapped, written");
+	tap_expect_ret(vfio_map(bench.container, IOVA, p, PAGE, VFIO_DMA_MAP_FLAG_READ), 0, "MAP for reading");
+	bench_unmap(&bench, IOVA, 1);
+	fill_pages(p, 1, 5);
+	tap_step("the next MAP is of the page that the process has then");
+	tap_expect_ret(vfio_map(bench.container, IOVA, p, PAGE, VFIO_DMA_MAP_FLAG_READ), 0, "MAP for reading");
+	tap_expect(bench_reads(&bench, IOVA, 5), "the device reads what the process wrote");
+	bench_unmap(&bench, IOVA, 1);
+	bench_map(&bench, IOVA, p, 1);
+	rig_expect_reach(&bench.rig, IOVA, p, "the page, mapped for both");
+	close(fd);
+	bench_close(&bench);
+}
+
 void test_kept_limit(void)
 {
 	struct bench bench;

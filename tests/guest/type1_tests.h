@@ -87,6 +87,7 @@ void test_kept_default(void);
 void test_kept_dropped(void);
 void test_kept_protected(void);
 void test_kept_fork(void);
+void test_kept_private_file(void);
 void test_kept_limit(void);
 void test_kept_memlock(void);
 void test_kept_pressure(void);
