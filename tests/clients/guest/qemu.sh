@@ -24,7 +24,7 @@ netboot="-device vfio-pci,host=$nic,romfile=pxe-e1000.rom,bootindex=2"
 qemu_start() {
 	rm -rf $work
 	(umask 0 && mkdir $work && mkfifo $serial.in $serial.out && : >$serial)
-	cat $serial.out >$serial &
+	cat $serial.out >>$serial &
 	start $said "$@" -nodefaults -no-user-config -display none -vga none -chardev pipe,id=serial,path=$serial \
 		-serial chardev:serial -qmp stdio
 	exec 8<>$serial.in
