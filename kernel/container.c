@@ -24,7 +24,7 @@ static unsigned long prereg_slots_used;
 static LIST_HEAD(prereg_slots_free);
 static DEFINE_MUTEX(prereg_slots_lock);
 
-static struct prereg_container *prereg_container_slot(unsigned long id)
+struct prereg_container *prereg_container_held(unsigned long id)
 {
 	return READ_ONCE(prereg_slots[id % PREREG_SLOTS]);
 }
@@ -128,14 +128,9 @@ void prereg_containers_count(unsigned long *nmappings, u64 *mapped_bytes)
 	}
 }
 
-struct prereg_container *prereg_container_held(unsigned long id)
-{
-	return prereg_container_slot(id);
-}
-
 struct prereg_container *prereg_container_lock_held(unsigned long id)
 {
-	struct prereg_container *container = prereg_container_slot(id);
+	struct prereg_container *container = prereg_container_held(id);
 
 	mutex_lock(&container->lock);
 	WARN_ON(container->id != id);
@@ -144,12 +139,12 @@ struct prereg_container *prereg_container_lock_held(unsigned long id)
 
 bool prereg_container_is_type1(unsigned long id)
 {
-	return READ_ONCE(prereg_container_slot(id)->type1);
+	return READ_ONCE(prereg_container_held(id)->type1);
 }
 
 bool prereg_container_is_foreign(unsigned long id)
 {
-	const struct prereg_container *container = prereg_container_slot(id);
+	const struct prereg_container *container = prereg_container_held(id);
 	const struct mm_struct *mm = READ_ONCE(container->owner_mm);
 
 	return mm && mm != current->mm;
@@ -157,7 +152,7 @@ bool prereg_container_is_foreign(unsigned long id)
 
 struct prereg_container *prereg_container_lock(unsigned long id)
 {
-	struct prereg_container *container = prereg_container_slot(id);
+	struct prereg_container *container = prereg_container_held(id);
 	int ret;
 
 	if (mutex_lock_killable(&container->lock))

@@ -13,7 +13,6 @@
 #include <linux/bitmap.h>
 #include <linux/err.h>
 #include <linux/limits.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
@@ -22,12 +21,12 @@
 
 #include "dma.h"
 
-/* Bits of user space's bitmap that are changed at once. */
+/* Bits of user space's bitmap that are changed at once. A bit is a page. */
 #define PREREG_DIRTY_PIECE	(PAGE_SIZE * BITS_PER_BYTE)
 
-int prereg_dirty_alloc(struct prereg_dma *dma, u64 page)
+int prereg_dirty_alloc(struct prereg_dma *dma)
 {
-	u64 npages = dma_bytes(dma) >> ilog2(page);
+	u64 npages = dma_bytes(dma) >> PAGE_SHIFT;
 
 	if (npages > PREREG_DIRTY_PAGES_MAX)
 		return -EINVAL;
@@ -36,14 +35,13 @@ int prereg_dirty_alloc(struct prereg_dma *dma, u64 page)
 	return dma->dirty ? 0 : -ENOMEM;
 }
 
-void prereg_dirty_set(struct prereg_container *container,
-		      struct prereg_dma *dma, u64 first, u64 last)
+void prereg_dirty_set(struct prereg_dma *dma, u64 first, u64 last)
 {
-	unsigned int shift = ilog2(prereg_type1_page(container));
 	u64 base = dma->mapping.range.first;
 
-	bitmap_set(dma->dirty, (first - base) >> shift,
-		   ((last - base) >> shift) - ((first - base) >> shift) + 1);
+	bitmap_set(dma->dirty, (first - base) >> PAGE_SHIFT,
+		   ((last - base) >> PAGE_SHIFT) -
+		   ((first - base) >> PAGE_SHIFT) + 1);
 }
 
 void prereg_dirty_set_all(struct prereg_container *container)
@@ -53,23 +51,21 @@ void prereg_dirty_set_all(struct prereg_container *container)
 	if (!container->type1->dirty_tracking)
 		return;
 	while ((mapping = prereg_mapping_next(container, mapping)))
-		prereg_dirty_set(container, mapping_dma(mapping),
-				 mapping->range.first, mapping->range.last);
+		prereg_dirty_set(mapping_dma(mapping), mapping->range.first,
+				 mapping->range.last);
 }
 
 static int dirty_start(struct prereg_container *container)
 {
 	struct prereg_mapping *mapping = NULL;
-	u64 page = prereg_type1_page(container);
 	int ret = 0;
 
 	if (container->type1->dirty_tracking)
 		return 0;
 	while (!ret && (mapping = prereg_mapping_next(container, mapping))) {
-		ret = prereg_dirty_alloc(mapping_dma(mapping), page);
+		ret = prereg_dirty_alloc(mapping_dma(mapping));
 		if (!ret)
-			prereg_emulated_set_dirty(container,
-						  mapping_dma(mapping));
+			prereg_emulated_set_dirty(mapping_dma(mapping));
 	}
 	container->type1->dirty_tracking = !ret;
 	return ret;
@@ -90,13 +86,11 @@ static void dirty_stop(struct prereg_container *container)
  * struct dirty_piece - a piece of user space's bitmap
  * @first: IOVA of its first bit
  * @last: last IOVA of its last one
- * @shift: log2 of the IOVAs a bit stands for
  * @bits: PREREG_DIRTY_PIECE of them
  */
 struct dirty_piece {
 	u64		first;
 	u64		last;
-	unsigned int	shift;
 	unsigned long	*bits;
 };
 
@@ -107,9 +101,9 @@ static void piece_add(struct dirty_piece *piece, const struct prereg_dma *dma,
 	u64 base = dma->mapping.range.first;
 	u64 first = max(base, piece->first);
 	u64 last = min(dma->mapping.range.last, piece->last);
-	unsigned long to = (first - piece->first) >> piece->shift;
-	unsigned long from = (first - base) >> piece->shift;
-	unsigned long n = (last - first + 1) >> piece->shift;
+	unsigned long to = (first - piece->first) >> PAGE_SHIFT;
+	unsigned long from = (first - base) >> PAGE_SHIFT;
+	unsigned long n = (last - first + 1) >> PAGE_SHIFT;
 
 	if (all) {
 		bitmap_set(piece->bits, to, n);
@@ -117,8 +111,8 @@ static void piece_add(struct dirty_piece *piece, const struct prereg_dma *dma,
 	}
 	bitmap_clear(piece->bits, to, n);
 	for (n += from; (from = find_next_bit(dma->dirty, n, from)) < n; from++)
-		__set_bit((base - piece->first + ((u64)from << piece->shift)) >>
-			  piece->shift, piece->bits);
+		__set_bit((base - piece->first + ((u64)from << PAGE_SHIFT)) >>
+			  PAGE_SHIFT, piece->bits);
 }
 
 /* Which part of the bitmap the piece is, and how long it is. */
@@ -126,10 +120,10 @@ static u64 __user *piece_user(const struct dirty_piece *piece,
 			      const struct vfio_bitmap *bitmap, u64 iova,
 			      size_t *bytes)
 {
-	u64 bit = (piece->first - iova) >> piece->shift;
+	u64 bit = (piece->first - iova) >> PAGE_SHIFT;
 
 	*bytes = PREREG_DIRTY_BITMAP_BYTES(((piece->last - piece->first) >>
-					    piece->shift) + 1);
+					    PAGE_SHIFT) + 1);
 	return bitmap->data + bit / BITS_PER_TYPE(u64);
 }
 
@@ -137,46 +131,38 @@ static u64 __user *piece_user(const struct dirty_piece *piece,
  * Go through the bitmap that begins at iova, where it stands for [first, last], piece by
  * piece: read, let @fill change it, write; if it cannot be written, @unfill.
  */
-static int bitmap_update(const struct vfio_bitmap *bitmap, u64 iova, u64 first,
+static int bitmap_update(struct prereg_bitmap *bitmap, u64 iova, u64 first,
 			 u64 last,
 			 int (*fill)(struct dirty_piece *piece, void *data),
 			 void (*unfill)(struct dirty_piece *piece, void *data),
 			 void *data)
 {
-	struct dirty_piece piece = { .shift = ilog2(bitmap->pgsize) };
-	u64 step = (u64)PREREG_DIRTY_PIECE << piece.shift;
+	struct dirty_piece piece = { .bits = bitmap->piece };
+	const u64 step = (u64)PREREG_DIRTY_PIECE << PAGE_SHIFT;
 	u64 __user *user;
 	size_t bytes;
-	int ret = 0;
+	int ret;
 
-	piece.bits = (unsigned long *)__get_free_page(GFP_KERNEL);
-	if (!piece.bits)
-		return -ENOMEM;
 	/* Words are read and written whole. */
 	piece.first = iova + round_down(first - iova,
-					(u64)BITS_PER_TYPE(u64) << piece.shift);
-	for (;;) {
+					(u64)BITS_PER_TYPE(u64) << PAGE_SHIFT);
+	for (;; piece.first = piece.last + 1) {
 		piece.last = min(last, piece.first + (step - 1));
-		user = piece_user(&piece, bitmap, iova, &bytes);
-		ret = -EFAULT;
+		user = piece_user(&piece, &bitmap->user, iova, &bytes);
 		if (copy_from_user(piece.bits, user, bytes))
-			break;
+			return -EFAULT;
 		ret = fill(&piece, data);
 		if (ret)
-			break;
+			return ret;
 		if (copy_to_user(user, piece.bits, bytes)) {
 			if (unfill)
 				unfill(&piece, data);
-			ret = -EFAULT;
-			break;
+			return -EFAULT;
 		}
 		if (piece.last == last)
-			break;
-		piece.first = piece.last + 1;
+			return 0;
 		cond_resched();
 	}
-	free_page((unsigned long)piece.bits);
-	return ret;
 }
 
 /* Nothing changes: can it be written? */
@@ -185,35 +171,42 @@ static int fill_nothing(struct dirty_piece *piece, void *data)
 	return 0;
 }
 
-/* Bits may be of a size that is not the container's page: that is found out later. */
-static int bitmap_check(const struct vfio_bitmap *bitmap, u64 bytes)
+/* Check a bitmap for so many bytes of IOVAs, and get the page for a piece of it. */
+static int bitmap_init(struct prereg_bitmap *bitmap, u64 bytes)
 {
-	u64 npages;
+	const struct vfio_bitmap *user = &bitmap->user;
+	u64 npages = bytes >> PAGE_SHIFT;
 
-	if (!is_power_of_2(bitmap->pgsize))
+	if (user->pgsize != PAGE_SIZE || !npages || !user->size ||
+	    user->size > PREREG_DIRTY_BITMAP_BYTES_MAX ||
+	    user->size < PREREG_DIRTY_BITMAP_BYTES(npages) ||
+	    !access_ok(user->data, user->size))
 		return -EINVAL;
-	npages = bytes >> ilog2(bitmap->pgsize);
-	if (!npages || !bitmap->size ||
-	    bitmap->size > PREREG_DIRTY_BITMAP_BYTES_MAX ||
-	    bitmap->size < PREREG_DIRTY_BITMAP_BYTES(npages))
-		return -EINVAL;
-	return access_ok(bitmap->data, bitmap->size) ? 0 : -EINVAL;
+	bitmap->piece = (unsigned long *)__get_free_page(GFP_KERNEL);
+	return bitmap->piece ? 0 : -ENOMEM;
 }
 
-int prereg_dirty_get_bitmap(struct vfio_bitmap *bitmap, void __user *user,
-			    u64 bytes)
+int prereg_bitmap_get(struct prereg_bitmap *bitmap, void __user *user,
+		      u64 bytes)
 {
 	int ret;
 
-	if (copy_from_user(bitmap, user, sizeof(*bitmap)))
+	if (copy_from_user(&bitmap->user, user, sizeof(bitmap->user)))
 		return -EFAULT;
-	ret = bitmap_check(bitmap, bytes);
+	ret = bitmap_init(bitmap, bytes);
 	if (ret)
 		return ret;
 	/* Whole pages: what is left over has no bit. */
-	bytes = round_down(bytes, bitmap->pgsize);
-	return bitmap_update(bitmap, 0, 0, bytes - 1, fill_nothing, NULL,
-			     NULL);
+	ret = bitmap_update(bitmap, 0, 0, round_down(bytes, PAGE_SIZE) - 1,
+			    fill_nothing, NULL, NULL);
+	if (ret)
+		prereg_bitmap_put(bitmap);
+	return ret;
+}
+
+void prereg_bitmap_put(struct prereg_bitmap *bitmap)
+{
+	free_page((unsigned long)bitmap->piece);
 }
 
 struct report {
@@ -230,7 +223,7 @@ static int fill_report(struct dirty_piece *piece, void *data)
 }
 
 int prereg_dirty_report(struct prereg_dma *dma, bool all,
-			const struct vfio_bitmap *bitmap, u64 iova)
+			struct prereg_bitmap *bitmap, u64 iova)
 {
 	struct report report = { .dma = dma, .all = all };
 
@@ -249,8 +242,7 @@ static int fill_get(struct dirty_piece *piece, void *data)
 
 	if (IS_ERR(container))
 		return PTR_ERR(container);
-	if (!container->type1->dirty_tracking ||
-	    ilog2(prereg_type1_page(container)) != piece->shift)
+	if (!container->type1->dirty_tracking)
 		ret = -EINVAL;
 	for (mapping = prereg_mapping_first(container, piece->first,
 					    piece->last);
@@ -262,11 +254,11 @@ static int fill_get(struct dirty_piece *piece, void *data)
 		/* Reported, but what is pinned can be written at any time. */
 		bitmap_clear(dma->dirty,
 			     (max(piece->first, mapping->range.first) -
-			      mapping->range.first) >> piece->shift,
+			      mapping->range.first) >> PAGE_SHIFT,
 			     (min(piece->last, mapping->range.last) -
 			      max(piece->first, mapping->range.first) + 1) >>
-			     piece->shift);
-		prereg_emulated_set_dirty(container, dma);
+			     PAGE_SHIFT);
+		prereg_emulated_set_dirty(dma);
 	}
 	prereg_container_unlock(container);
 	return ret;
@@ -286,7 +278,7 @@ static void unfill_get(struct dirty_piece *piece, void *data)
 	     mapping && mapping->range.first <= piece->last &&
 	     container->type1->dirty_tracking;
 	     mapping = prereg_mapping_next(container, mapping))
-		prereg_dirty_set(container, mapping_dma(mapping),
+		prereg_dirty_set(mapping_dma(mapping),
 				 max(piece->first, mapping->range.first),
 				 min(piece->last, mapping->range.last));
 	prereg_container_unlock(container);
@@ -297,14 +289,12 @@ static int dirty_get_check(unsigned long id,
 			   const struct vfio_iommu_type1_dirty_bitmap_get *get)
 {
 	struct prereg_container *container = prereg_container_lock(id);
-	u64 page;
 	int ret = 0;
 
 	if (IS_ERR(container))
 		return PTR_ERR(container);
-	page = prereg_type1_page(container);
-	if (!container->type1->dirty_tracking || get->bitmap.pgsize != page ||
-	    (get->iova | get->size) & (page - 1) ||
+	if (!container->type1->dirty_tracking ||
+	    !PAGE_ALIGNED(get->iova | get->size) ||
 	    prereg_dma_is_cut(container, get->iova) ||
 	    prereg_dma_is_cut(container, get->iova + get->size))
 		ret = -EINVAL;
@@ -315,6 +305,7 @@ static int dirty_get_check(unsigned long id,
 static int dirty_get(unsigned long id, void __user *user, size_t bytes)
 {
 	struct vfio_iommu_type1_dirty_bitmap_get get;
+	struct prereg_bitmap bitmap;
 	u64 last;
 	int ret;
 
@@ -326,13 +317,16 @@ static int dirty_get(unsigned long id, void __user *user, size_t bytes)
 		return -EINVAL;
 	if (check_add_overflow(get.iova, get.size - 1, &last))
 		return -EOVERFLOW;
-	ret = bitmap_check(&get.bitmap, get.size);
-	if (!ret)
-		ret = dirty_get_check(id, &get);
+	bitmap.user = get.bitmap;
+	ret = bitmap_init(&bitmap, get.size);
 	if (ret)
 		return ret;
-	return bitmap_update(&get.bitmap, get.iova, get.iova, last, fill_get,
-			     unfill_get, &id);
+	ret = dirty_get_check(id, &get);
+	if (!ret)
+		ret = bitmap_update(&bitmap, get.iova, get.iova, last,
+				    fill_get, unfill_get, &id);
+	prereg_bitmap_put(&bitmap);
+	return ret;
 }
 
 int prereg_dirty_ioctl(unsigned long id, void __user *user)

@@ -199,31 +199,37 @@ void prereg_type1_free(struct prereg_container *container)
 	kfree(type1);
 }
 
-/*
- * Without emulated devices VFIO releases the container next. With some, what is mapped
- * stays mapped for them, and what they pinned stays pinned and charged.
- */
+/* There is no IOMMU any more: mappings stay for emulated devices, and what those pinned. */
+static void dmas_put_regions(struct prereg_container *container)
+{
+	struct prereg_mapping *mapping = NULL;
+
+	while ((mapping = prereg_mapping_next(container, mapping))) {
+		if (!mapping->registration->region)
+			continue;
+		prereg_emulated_charge(mapping_dma(mapping), false);
+		dma_put_region(mapping_dma(mapping), 0);
+		mapping->offset = 0;
+		prereg_owner_pay(mapping->registration->owner);
+		cond_resched();
+	}
+}
+
+/* Without emulated devices VFIO releases the container next. */
 void prereg_type1_hw_goes(struct prereg_container *container)
 {
-	struct prereg_type1 *type1 = container->type1;
 	struct rb_root taken = RB_ROOT;
 	struct prereg_type1_claim *claim;
-	struct prereg_mapping *mapping;
-	struct prereg_dma *dma;
 
-	prereg_mapping_take(container, 0, U64_MAX, NULL, &taken);
-	while ((mapping = prereg_mapping_pop(&taken))) {
-		dma = mapping_dma(mapping);
-		if (!type1->emulated_groups) {
-			dma_free(dma);
-			continue;
-		}
-		prereg_emulated_charge(dma, false);
-		dma_put_region(dma, 0);
-		mapping->offset = 0;
-		WARN_ON(prereg_mapping_add(container, mapping));
+	if (container->type1->emulated_groups) {
+		prereg_mappings_unmap(container);
+		dmas_put_regions(container);
+		return;
 	}
-	list_for_each_entry(claim, &type1->claims, claim.container_entry)
+	prereg_mapping_take(container, 0, U64_MAX, NULL, &taken);
+	dmas_free(&taken);
+	list_for_each_entry(claim, &container->type1->claims,
+			    claim.container_entry)
 		prereg_owner_pay(claim->claim.owner);
 }
 
@@ -234,13 +240,6 @@ struct prereg_dma *prereg_dma_find(struct prereg_container *container,
 		prereg_mapping_first(container, iova, iova);
 
 	return mapping ? mapping_dma(mapping) : NULL;
-}
-
-u64 prereg_type1_page(const struct prereg_container *container)
-{
-	const struct prereg_hw *hw = container->hw;
-
-	return hw ? BIT_ULL(__ffs(hw->ops->pgsizes(hw))) : PAGE_SIZE;
 }
 
 u64 prereg_type1_dma_avail(const struct prereg_container *container)
@@ -260,7 +259,7 @@ static int dma_check(struct prereg_container *container, u64 iova, u64 last,
 	const struct prereg_hw *hw = container->hw;
 	u64 usable_last, first = iova;
 
-	if ((iova | (last + 1) | vaddr) & (prereg_type1_page(container) - 1))
+	if (!PAGE_ALIGNED(iova | (last + 1) | vaddr))
 		return -EINVAL;
 	if (prereg_iova_mapped(container, iova, last))
 		return -EEXIST;
@@ -409,7 +408,7 @@ static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
 		dma_set_region(dma, parts->region);
 	}
 	if (container->type1->dirty_tracking && !dma->dirty)
-		ret = prereg_dirty_alloc(dma, prereg_type1_page(container));
+		ret = prereg_dirty_alloc(dma);
 	if (!ret)
 		ret = prereg_mapping_add(container, &dma->mapping);
 	if (ret)
@@ -476,18 +475,17 @@ bool prereg_dma_is_cut(struct prereg_container *container, u64 cut)
  */
 static int dma_unmap_check(struct prereg_container *container, u64 iova,
 			   u64 bytes, bool all,
-			   const struct vfio_bitmap *bitmap)
+			   struct prereg_bitmap *bitmap)
 {
 	const struct prereg_type1 *type1 = container->type1;
-	u64 page = prereg_type1_page(container);
 
 	if (all)
 		return 0;
-	if ((iova | bytes) & (page - 1))
+	if (!PAGE_ALIGNED(iova | bytes))
 		return -EINVAL;
 	if (iova + (bytes - 1) < iova)
 		return -EOVERFLOW;
-	if (bitmap && (!type1->dirty_tracking || bitmap->pgsize != page))
+	if (bitmap && !type1->dirty_tracking)
 		return -EINVAL;
 	if (prereg_dma_is_cut(container, iova))
 		return type1->v2 ? -EINVAL : 1;
@@ -502,7 +500,7 @@ static int dma_unmap_check(struct prereg_container *container, u64 iova,
  * Return: 0, or as prereg_dma_unmap(). @own: current's owner, if any is his.
  */
 static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
-		    bool all, const struct vfio_bitmap *bitmap,
+		    bool all, struct prereg_bitmap *bitmap,
 		    struct rb_root *taken, struct prereg_owner **own)
 {
 	u64 last = all ? U64_MAX : iova + (bytes - 1);
@@ -541,7 +539,7 @@ static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
 }
 
 int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
-		     const struct vfio_bitmap *bitmap, u64 *unmapped)
+		     struct prereg_bitmap *bitmap, u64 *unmapped)
 {
 	struct prereg_container *container;
 	struct prereg_owner *own = NULL;
@@ -556,9 +554,13 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 	container = prereg_container_lock(id);
 	if (IS_ERR(container))
 		return PTR_ERR(container);
+	ret = dma_take(container, iova, bytes, all, bitmap, &taken, &own);
+	if (ret == -ENODEV) {
+		prereg_container_unlock(container);
+		return ret;
+	}
 	keep_pages = container->type1->keep_pages;
 	all_dirty = container->type1->unscoped_groups;
-	ret = dma_take(container, iova, bytes, all, bitmap, &taken, &own);
 	/* A tear-down of the container may put it once the lock is dropped. */
 	if (own)
 		prereg_owner_hold(own);
@@ -572,9 +574,8 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 		dma = mapping_dma(mapping);
 		*unmapped += dma_bytes(dma);
 		dma_end(dma, keep_pages);
-		if (bitmap && !ret)
-			ret = prereg_dirty_report(dma, all_dirty, bitmap,
-						  iova);
+		if (bitmap && prereg_dirty_report(dma, all_dirty, bitmap, iova))
+			ret = -EFAULT;
 		dma_free(dma);
 		cond_resched();
 	}
@@ -599,12 +600,14 @@ prereg_type1_find_group(const struct prereg_type1 *type1,
 	return NULL;
 }
 
-/* The first mapping that has no region, or NULL. */
-static struct prereg_dma *dma_without_region(struct prereg_container *container)
+/* The first mapping from an IOVA on that has no region, or NULL. */
+static struct prereg_dma *dma_without_region(struct prereg_container *container,
+					     u64 iova)
 {
-	struct prereg_mapping *mapping = NULL;
+	struct prereg_mapping *mapping;
 
-	while ((mapping = prereg_mapping_next(container, mapping)))
+	for (mapping = prereg_mapping_first(container, iova, U64_MAX); mapping;
+	     mapping = prereg_mapping_next(container, mapping))
 		if (!mapping->registration->region)
 			return mapping_dma(mapping);
 	return NULL;
@@ -617,8 +620,11 @@ static struct prereg_dma *dma_without_region(struct prereg_container *container)
 static int dma_make_region(struct prereg_container *container,
 			   struct prereg_dma *dma)
 {
-	const struct prereg_dma old = *dma;
-	struct prereg_owner *owner = old.registration.owner;
+	const unsigned long vaddr = dma->registration.range.first;
+	const bool write = dma->mapping.prot & IOMMU_WRITE;
+	const u64 iova = dma->mapping.range.first, bytes = dma_bytes(dma);
+	const u64 serial = dma->serial;
+	struct prereg_owner *owner = dma->registration.owner;
 	struct prereg_payer payer = prereg_dma_payer(container, dma);
 	struct prereg_region *region;
 	int ret = 0;
@@ -630,15 +636,13 @@ static int dma_make_region(struct prereg_container *container,
 	get_task_struct(payer.task);
 	prereg_container_unlock(container);
 
-	region = prereg_region_get_implicit(owner, old.registration.range.first,
-					    dma_bytes(&old),
-					    old.mapping.prot & IOMMU_WRITE,
+	region = prereg_region_get_implicit(owner, vaddr, bytes, write,
 					    &payer);
 	mutex_lock(&container->lock);
-	dma = prereg_dma_find(container, old.mapping.range.first);
+	dma = prereg_dma_find(container, iova);
 	if (IS_ERR(region)) {
 		ret = PTR_ERR(region);
-	} else if (dma && dma->serial == old.serial &&
+	} else if (dma && dma->serial == serial &&
 		   !dma->registration.region) {
 		dma_set_region(dma, region);
 		prereg_emulated_charge(dma, true);
@@ -653,31 +657,26 @@ static int dma_make_region(struct prereg_container *container,
 	return ret;
 }
 
-/* No IOMMU came after all. */
-static void dmas_put_regions(struct prereg_container *container)
-{
-	struct prereg_mapping *mapping = NULL;
-
-	while ((mapping = prereg_mapping_next(container, mapping))) {
-		if (!mapping->registration->region)
-			continue;
-		prereg_emulated_charge(mapping_dma(mapping), false);
-		dma_put_region(mapping_dma(mapping), 0);
-		mapping->offset = 0;
-		prereg_owner_pay(mapping->registration->owner);
-	}
-}
-
 /* Attach a group with an IOMMU. -EAGAIN: an owner is dying, its release() goes first. */
 static int type1_attach_hw(struct prereg_container *container,
 			   struct iommu_group *group)
 {
 	struct prereg_dma *dma;
+	u64 iova = 0;
 	int ret = 0;
 
-	while (!ret && !container->hw &&
-	       (dma = dma_without_region(container)))
-		ret = dma_make_region(container, dma);
+	while (!ret && !container->hw) {
+		dma = dma_without_region(container, iova);
+		if (dma) {
+			iova = dma->mapping.range.first;
+			ret = dma_make_region(container, dma);
+		} else if (iova) {
+			/* Once more: what was mapped below meanwhile. */
+			iova = 0;
+		} else {
+			break;
+		}
+	}
 	if (!ret)
 		ret = prereg_hw_attach(container, group);
 	if (ret && ret != -EAGAIN && !container->hw)

@@ -11,8 +11,11 @@
 #define PREREG_DMA_H
 
 #include <linux/limits.h>
+#include <linux/vfio.h>
 
 #include "prereg.h"
+
+struct prereg_bitmap;
 
 /* As the kernel's type 1 driver, which counts pages of a bitmap in an int. */
 #define PREREG_DIRTY_PAGES_MAX		((u64)INT_MAX)
@@ -98,7 +101,7 @@ static inline struct prereg_dma *mapping_dma(struct prereg_mapping *mapping)
 
 static inline u64 dma_bytes(const struct prereg_dma *dma)
 {
-	return dma->mapping.range.last - dma->mapping.range.first + 1;
+	return prereg_mapping_bytes(&dma->mapping);
 }
 
 /* The user address that an IOVA is mapped to. */
@@ -120,9 +123,6 @@ bool prereg_dma_is_cut(struct prereg_container *container, u64 cut);
 /* Who pays for what is pinned for a mapping; its claim keeps the task alive. */
 struct prereg_payer prereg_dma_payer(struct prereg_container *container,
 				     const struct prereg_dma *dma);
-
-/* Size of the smallest page that can be mapped. */
-u64 prereg_type1_page(const struct prereg_container *container);
 
 /* How many more mappings there may be. */
 u64 prereg_type1_dma_avail(const struct prereg_container *container);
@@ -161,7 +161,7 @@ int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
  * -EOVERFLOW the range wraps; -EFAULT the bitmap went away meanwhile; -ENODEV; -EINTR.
  */
 int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
-		     const struct vfio_bitmap *bitmap, u64 *unmapped);
+		     struct prereg_bitmap *bitmap, u64 *unmapped);
 
 /* ---- emulated.c; container->lock held ----------------------------------- */
 
@@ -184,8 +184,7 @@ void prereg_emulated_stay(struct prereg_container *container, u64 first,
 void prereg_emulated_charge(struct prereg_dma *dma, bool by_region);
 
 /* Its pinned pages are dirty. */
-void prereg_emulated_set_dirty(struct prereg_container *container,
-			       struct prereg_dma *dma);
+void prereg_emulated_set_dirty(struct prereg_dma *dma);
 
 /* The mapping is gone; what a driver has not unpinned stays pinned. */
 void prereg_emulated_forget(struct prereg_dma *dma);
@@ -193,11 +192,10 @@ void prereg_emulated_forget(struct prereg_dma *dma);
 /* ---- dirty.c ------------------------------------------------------------ */
 
 /* Return: 0; -EINVAL it is too large for a bitmap; -ENOMEM. */
-int prereg_dirty_alloc(struct prereg_dma *dma, u64 page);
+int prereg_dirty_alloc(struct prereg_dma *dma);
 
-/* Pages of [first, last] were written. container->lock held. */
-void prereg_dirty_set(struct prereg_container *container,
-		      struct prereg_dma *dma, u64 first, u64 last);
+/* Pages of [first, last] were written, and it has a bitmap. container->lock held. */
+void prereg_dirty_set(struct prereg_dma *dma, u64 first, u64 last);
 
 /* The last group that may write anything is gone: it may have. container->lock held. */
 void prereg_dirty_set_all(struct prereg_container *container);
@@ -205,18 +203,29 @@ void prereg_dirty_set_all(struct prereg_container *container);
 /* VFIO_IOMMU_DIRTY_PAGES. */
 int prereg_dirty_ioctl(unsigned long id, void __user *user);
 
-/*
- * Read the bitmap that follows an UNMAP's struct and see whether it can be written. Return: 0;
- * -EINVAL its size does not fit, -EFAULT.
+/**
+ * struct prereg_bitmap - user space's bitmap, for an UNMAP
+ * @user: where it is
+ * @piece: a page, for a part of it
  */
-int prereg_dirty_get_bitmap(struct vfio_bitmap *bitmap, void __user *user,
-			    u64 bytes);
+struct prereg_bitmap {
+	struct vfio_bitmap	user;
+	unsigned long		*piece;
+};
+
+/*
+ * Read the bitmap that follows an UNMAP's struct and see whether it can be written; to be put.
+ * Return: 0; -EINVAL its size does not fit, -EFAULT, -ENOMEM.
+ */
+int prereg_bitmap_get(struct prereg_bitmap *bitmap, void __user *user,
+		      u64 bytes);
+void prereg_bitmap_put(struct prereg_bitmap *bitmap);
 
 /*
  * Tell user space the dirty pages of a mapping that was taken out of the container.
  * No lock held. Return: 0, -EFAULT.
  */
 int prereg_dirty_report(struct prereg_dma *dma, bool all,
-			const struct vfio_bitmap *bitmap, u64 iova);
+			struct prereg_bitmap *bitmap, u64 iova);
 
 #endif

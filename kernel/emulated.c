@@ -52,8 +52,7 @@ static void page_add(struct prereg_container *container, struct prereg_dma *dma,
 	if (dma->registration.region)
 		prereg_owner_owe(dma->registration.owner, 1);
 	if (container->type1->dirty_tracking)
-		prereg_dirty_set(container, dma, page->range.first,
-				 page->range.last);
+		prereg_dirty_set(dma, page->range.first, page->range.last);
 }
 
 static void page_unpin(struct prereg_dma *dma, struct prereg_page *page)
@@ -74,14 +73,13 @@ void prereg_emulated_charge(struct prereg_dma *dma, bool by_region)
 			 by_region ? dma->npages : -(long)dma->npages);
 }
 
-void prereg_emulated_set_dirty(struct prereg_container *container,
-			       struct prereg_dma *dma)
+void prereg_emulated_set_dirty(struct prereg_dma *dma)
 {
 	struct prereg_range *range;
 
 	for (range = prereg_range_find(&dma->pages, 0, U64_MAX); range;
 	     range = prereg_range_next(range))
-		prereg_dirty_set(container, dma, range->first, range->last);
+		prereg_dirty_set(dma, range->first, range->last);
 }
 
 void prereg_emulated_forget(struct prereg_dma *dma)
@@ -430,8 +428,8 @@ static void rw_dirty(struct prereg_container *container, struct prereg_dma *dma,
 		     u64 iova, size_t count)
 {
 	if (container->type1->dirty_tracking)
-		prereg_dirty_set(container, dma, iova,
-				 min(iova + count - 1, dma->mapping.range.last));
+		prereg_dirty_set(dma, iova, min(iova + count - 1,
+						dma->mapping.range.last));
 }
 
 /*
@@ -447,6 +445,7 @@ static ssize_t rw_chunk(struct prereg_container *container, u64 iova,
 	unsigned long vaddr = 0;
 	struct prereg_dma *dma;
 	ssize_t ret = 0;
+	bool kthread;
 	size_t left;
 
 	mutex_lock(&container->lock);
@@ -472,15 +471,13 @@ static ssize_t rw_chunk(struct prereg_container *container, u64 iova,
 	if (ret)
 		return ret;
 
-	if (!current->mm) {
+	kthread = !current->mm;
+	if (kthread)
 		kthread_use_mm(mm);
-		left = write ? copy_to_user((void __user *)vaddr, data, count) :
-			       copy_from_user(data, (void __user *)vaddr, count);
+	left = write ? copy_to_user((void __user *)vaddr, data, count) :
+		       copy_from_user(data, (void __user *)vaddr, count);
+	if (kthread)
 		kthread_unuse_mm(mm);
-	} else {
-		left = write ? copy_to_user((void __user *)vaddr, data, count) :
-			       copy_from_user(data, (void __user *)vaddr, count);
-	}
 	mmput_async(mm);
 	if (left)
 		return -EFAULT;

@@ -173,12 +173,13 @@ static unsigned long hw_domain_pgsizes(const struct prereg_hw *hw)
 
 	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
 		sizes &= d->domain->pgsize_bitmap;
-	return sizes & ~PAGE_MASK ? (sizes & PAGE_MASK) | PAGE_SIZE : sizes;
+	/* What has smaller pages takes one of the kernel's in pieces. */
+	return (sizes & PAGE_MASK) | PAGE_SIZE;
 }
 
-/* Move *first behind whatever excludes it, and *last before what follows. */
-static bool domain_usable_range(const struct prereg_domain *d, u64 *first,
-				u64 *last)
+/* Move *first behind what excludes it, and *last before what follows; false: no way. */
+static bool domain_cut_range(const struct prereg_domain *d, u64 *first,
+			     u64 *last)
 {
 	const struct iommu_domain_geometry *geometry = &d->domain->geometry;
 	const struct iommu_resv_region *resv;
@@ -202,7 +203,7 @@ static bool domain_usable_range(const struct prereg_domain *d, u64 *first,
 			*first = end + 1;
 		}
 	}
-	return *first <= *last;
+	return true;
 }
 
 static bool hw_domain_usable_range(const struct prereg_hw *hw, u64 *first,
@@ -216,10 +217,10 @@ static bool hw_domain_usable_range(const struct prereg_hw *hw, u64 *first,
 		start = *first;
 		*last = U64_MAX;
 		list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
-			if (!domain_usable_range(d, first, last))
+			if (!domain_cut_range(d, first, last))
 				return false;
 	} while (*first != start);
-	return true;
+	return *first <= *last;
 }
 
 static int hw_domain_check(const struct prereg_hw *hw,
@@ -227,21 +228,11 @@ static int hw_domain_check(const struct prereg_hw *hw,
 			   const struct prereg_region *region, u64 offset,
 			   u64 bytes)
 {
-	const struct iommu_resv_region *resv;
-	const struct prereg_domain *d;
-	const struct prereg_group *g;
-	u64 last = iova + bytes - 1;
+	u64 first = iova, last;
 
-	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry) {
-		if (iova < d->domain->geometry.aperture_start ||
-		    last > d->domain->geometry.aperture_end)
-			return -ENXIO;
-		list_for_each_entry(g, &d->groups, entry)
-			list_for_each_entry(resv, &g->resv_regions, list)
-				if (resv_is_hole(resv) && iova <= resv->start +
-				    (resv->length - 1) && last >= resv->start)
-					return -ENXIO;
-	}
+	if (!hw_domain_usable_range(hw, &first, &last) || first != iova ||
+	    bytes - 1 > last - iova)
+		return -ENXIO;
 	return 0;
 }
 

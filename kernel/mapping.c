@@ -67,11 +67,6 @@ void prereg_mapping_exit(void)
 	kmem_cache_destroy(prereg_mapping_cache);
 }
 
-static u64 mapping_bytes(const struct prereg_mapping *mapping)
-{
-	return mapping->range.last - mapping->range.first + 1;
-}
-
 /* What a mapping counts against mappings_max. */
 static u64 mapping_cost(u64 bytes)
 {
@@ -97,8 +92,8 @@ static bool mapping_insert(struct prereg_container *container,
 		return false;
 	mapping->registration->mappings++;
 	container->nmappings++;
-	container->mapped_bytes += mapping_bytes(mapping);
-	container->cost += mapping_cost(mapping_bytes(mapping));
+	container->mapped_bytes += prereg_mapping_bytes(mapping);
+	container->cost += mapping_cost(prereg_mapping_bytes(mapping));
 	return true;
 }
 
@@ -108,8 +103,8 @@ static void mapping_remove(struct prereg_container *container,
 	prereg_range_remove(&mapping->range, &container->mappings);
 	mapping->registration->mappings--;
 	container->nmappings--;
-	container->mapped_bytes -= mapping_bytes(mapping);
-	container->cost -= mapping_cost(mapping_bytes(mapping));
+	container->mapped_bytes -= prereg_mapping_bytes(mapping);
+	container->cost -= mapping_cost(prereg_mapping_bytes(mapping));
 }
 
 /* Change a mapping's range; the caller takes care of the hardware. */
@@ -347,6 +342,21 @@ void prereg_mapping_take(struct prereg_container *container, u64 first,
 	mapping_revoke(container, first, last, owner, taken);
 }
 
+void prereg_mappings_unmap(struct prereg_container *container)
+{
+	struct prereg_mapping *mapping = NULL;
+	bool gone = true;
+
+	while ((mapping = prereg_mapping_next(container, mapping))) {
+		gone &= mapping_leave(container, mapping->range.first,
+				      mapping->range.last);
+		cond_resched();
+	}
+	prereg_hw_flush(container->hw);
+	if (unlikely(!gone))
+		mappings_stick(&container->mappings);
+}
+
 void prereg_iova_revoke(struct prereg_container *container, u64 first,
 			u64 last)
 {
@@ -420,7 +430,7 @@ u64 prereg_mappings_left(const struct prereg_container *container)
 int prereg_mapping_add(struct prereg_container *container,
 		       struct prereg_mapping *mapping)
 {
-	u64 bytes = mapping_bytes(mapping);
+	u64 bytes = prereg_mapping_bytes(mapping);
 	int ret;
 
 	lockdep_assert_held(&container->lock);

@@ -21,19 +21,23 @@ static DECLARE_WAIT_QUEUE_HEAD(prereg_owners_gone);
 /* Of our own: what waits in it waits for a stranger's mmap_lock. */
 static struct workqueue_struct *prereg_settle_queue;
 
-/* Return owner->debt to RLIMIT_MEMLOCK. */
+/* Return owner->debt to RLIMIT_MEMLOCK. mmap_lock held for writing. */
+static void owner_settle_locked(struct prereg_owner *owner)
+{
+	long npages = atomic_long_xchg(&owner->debt, 0);
+
+	__account_locked_vm(owner->mm, abs(npages), npages < 0, current, true);
+	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);
+}
+
 static void prereg_owner_settle(struct prereg_owner *owner)
 {
-	long npages;
-
 	if (!atomic_long_read(&owner->debt))
 		return;
 	/* Taken under the lock: who finds none has waited for who took it. */
 	mmap_write_lock(owner->mm);
-	npages = atomic_long_xchg(&owner->debt, 0);
-	__account_locked_vm(owner->mm, abs(npages), npages < 0, current, true);
+	owner_settle_locked(owner);
 	mmap_write_unlock(owner->mm);
-	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);
 }
 
 static void prereg_owner_settle_work(struct work_struct *work)
@@ -120,8 +124,11 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 		mutex_unlock(&container->lock);
 	}
 
-	/* Nothing is kept of an mm without claims; but is all of it unpinned? */
-	wait_event(owner->pinned, !READ_ONCE(owner->dropping));
+	/*
+	 * Nothing is kept of an mm without claims; but is all of it unpinned? Pairs with the
+	 * unlock in prereg_kept_free(): its debt is seen below.
+	 */
+	wait_event(owner->pinned, !smp_load_acquire(&owner->dropping));
 	/* What a tear-down by another process left to the work item. */
 	prereg_owner_settle(owner);
 	WARN_ON(!RB_EMPTY_ROOT(&owner->regions));
@@ -168,8 +175,9 @@ static bool invalidates(const struct mmu_notifier_range *range)
 		return false;
 	case MMU_NOTIFY_PROTECTION_VMA:
 		/*
-		 * mprotect(), or NUMA balancing looking who uses the pages; either
-		 * holds mmap_lock and is about one vma, whose flags are new already.
+		 * mprotect(), which is about one vma, whose flags are new already; or NUMA
+		 * balancing and userfaultfd, which change nothing that is pinned. All
+		 * hold mmap_lock.
 		 */
 		vma = find_vma(range->mm, range->start);
 		return !vma || !(vma->vm_flags & VM_WRITE);
@@ -203,21 +211,10 @@ static int prereg_owner_invalidate_start(struct mmu_notifier *notifier,
 {
 	struct prereg_owner *owner =
 		container_of(notifier, struct prereg_owner, notifier);
-	unsigned long last = range->end - 1;
 
-	spin_lock(&owner->lock);
-	if (!owner->invalidations++) {
-		owner->invalid_first = range->start;
-		owner->invalid_last = last;
-	} else {
-		owner->invalid_first = min(owner->invalid_first, range->start);
-		owner->invalid_last = max(owner->invalid_last, last);
-	}
-	spin_unlock(&owner->lock);
-
-	if (invalidates(range))
-		prereg_regions_invalidate(owner, range->start, last,
-					  mmu_notifier_range_blockable(range));
+	prereg_regions_invalidate(owner, range->start, range->end - 1,
+				  invalidates(range),
+				  mmu_notifier_range_blockable(range));
 	return 0;
 }
 
@@ -231,7 +228,8 @@ static void prereg_owner_invalidate_end(struct mmu_notifier *notifier,
 	owner->invalidations--;
 	spin_unlock(&owner->lock);
 	if (by_owner(range))
-		prereg_regions_judge(owner, range->start, range->end - 1);
+		prereg_regions_judge(owner, range->start, range->end - 1,
+				     range->event == MMU_NOTIFY_UNMAP);
 }
 
 static const struct mmu_notifier_ops prereg_owner_ops = {
@@ -333,9 +331,10 @@ static int owner_charge(struct prereg_owner *owner, unsigned long npages,
 {
 	int ret;
 
-	prereg_owner_settle(owner);
+	/* Killable: it may be a stranger's. */
 	if (mmap_write_lock_killable(owner->mm))
 		return -EINTR;
+	owner_settle_locked(owner);
 	ret = __account_locked_vm(owner->mm, npages, true, payer->task,
 				  payer->lock_cap);
 	mmap_write_unlock(owner->mm);

@@ -599,21 +599,21 @@ int prereg_region_compare(const struct prereg_region *region,
 	return ret;
 }
 
-bool prereg_region_is_there(const struct prereg_region *region,
-			    unsigned long vaddr, unsigned long bytes)
+bool prereg_region_page_gone(const struct prereg_region *region,
+			     unsigned long vaddr, bool unmapped)
 {
 	struct prereg_cursor cursor;
 	struct page *page;
 	phys_addr_t phys;
-	bool there = true;
+	bool gone;
 
+	vaddr &= PAGE_MASK;
 	prereg_cursor_init(&cursor, region, vaddr - region->range.first);
-	for (; there && bytes; bytes -= PAGE_SIZE, vaddr += PAGE_SIZE) {
-		if (get_user_pages_fast_only(vaddr, 1, 0, &page) != 1)
-			return false;
-		prereg_cursor_next(&cursor, PAGE_SIZE, &phys);
-		there = page_to_pfn(page) == PHYS_PFN(phys);
-		put_page(page);
-	}
-	return there;
+	prereg_cursor_next(&cursor, PAGE_SIZE, &phys);
+	if (get_user_pages_fast_only(vaddr, 1, 0, &page) != 1)
+		return unmapped ||
+		       folio_test_anon(page_folio(pfn_to_page(PHYS_PFN(phys))));
+	gone = page_to_pfn(page) != PHYS_PFN(phys);
+	put_page(page);
+	return gone;
 }

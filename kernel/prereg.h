@@ -82,7 +82,7 @@ struct vfio_device;
  * @count: how many were seen
  * @vaddr: where the last one's memory was
  * @bytes: how much of it
- * @pid: of the thread that unmapped it, in the initial pid namespace
+ * @pid: of the thread that unmapped it, in its pid namespace
  */
 struct prereg_stale {
 	u64	count;
@@ -314,7 +314,7 @@ unsigned long prereg_container_create(struct prereg_type1 *type1);
 /* VFIO lets go of the container: revoke, put; calls answer -ENODEV from now on. */
 void prereg_container_destroy(unsigned long id);
 
-/* A container that VFIO holds, not locked. */
+/* The container of an id, in use or not, not locked. */
 struct prereg_container *prereg_container_held(unsigned long id);
 
 /* Lock a container that VFIO holds, for VFIO. */
@@ -464,6 +464,11 @@ struct prereg_mapping {
 	int				prot;
 };
 
+static inline u64 prereg_mapping_bytes(const struct prereg_mapping *mapping)
+{
+	return mapping->range.last - mapping->range.first + 1;
+}
+
 /* All of mapping.c but init/exit: container->lock held. */
 
 /**
@@ -504,6 +509,9 @@ void prereg_iova_revoke(struct prereg_container *container, u64 first,
 void prereg_mapping_take(struct prereg_container *container, u64 first,
 			 u64 last, const struct prereg_owner *owner,
 			 struct rb_root *taken);
+
+/* All mappings leave the hardware, which is flushed, but stay noted. */
+void prereg_mappings_unmap(struct prereg_container *container);
 
 /* The lowest of the mappings in a tree of them, out of it; NULL: it is empty. */
 struct prereg_mapping *prereg_mapping_pop(struct rb_root *taken);

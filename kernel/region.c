@@ -7,7 +7,6 @@
 
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -75,7 +74,9 @@ static int prereg_region_populate(struct prereg_region *region,
 	ret = prereg_region_fill(region, payer);
 	WRITE_ONCE(region->pinner, NULL);
 	if (!ret) {
-		atomic_long_add(region->npages, &owner->registered_pages);
+		if (!region->pfnmap)
+			atomic_long_add(region->npages,
+					&owner->registered_pages);
 		prereg_stat_add(PREREG_STAT_REGIONS, 1);
 		prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 				prereg_region_footprint(region));
@@ -96,7 +97,6 @@ static int prereg_region_populate(struct prereg_region *region,
 
 void prereg_region_destroy(struct prereg_region *region)
 {
-	atomic_long_sub(region->npages, &region->owner->registered_pages);
 	prereg_stat_add(PREREG_STAT_REGIONS, -1);
 	prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 			-(long)prereg_region_footprint(region));
@@ -104,8 +104,11 @@ void prereg_region_destroy(struct prereg_region *region)
 		pr_err("%lu pages stay pinned: the IOMMU did not let go of them\n",
 		       region->npages);
 	prereg_region_unpin(region);
-	if (!region->pfnmap)
+	if (!region->pfnmap) {
+		atomic_long_sub(region->npages,
+				&region->owner->registered_pages);
 		prereg_owner_owe(region->owner, region->npages);
+	}
 	prereg_region_free(region);
 }
 
@@ -262,15 +265,22 @@ static int region_list(struct prereg_region *new, struct list_head *dropped)
 
 void prereg_regions_invalidate(struct prereg_owner *owner,
 			       unsigned long first, unsigned long last,
-			       bool may_sleep)
+			       bool changes, bool may_sleep)
 {
 	struct prereg_range *range, *next;
 	struct prereg_region *region;
 	LIST_HEAD(dropped);
 
 	spin_lock(&owner->lock);
-	for (range = prereg_range_find(&owner->regions, first, last);
-	     range && range->first <= last; range = next) {
+	if (!owner->invalidations++) {
+		owner->invalid_first = first;
+		owner->invalid_last = last;
+	} else {
+		owner->invalid_first = min(owner->invalid_first, first);
+		owner->invalid_last = max(owner->invalid_last, last);
+	}
+	range = changes ? prereg_range_find(&owner->regions, first, last) : NULL;
+	for (; range && range->first <= last; range = next) {
 		next = prereg_range_next(range);
 		region = container_of(range, struct prereg_region, range);
 		/* Faults of who pins a region come before the page is pinned. */
@@ -284,16 +294,14 @@ void prereg_regions_invalidate(struct prereg_owner *owner,
 	prereg_kept_free(&dropped);
 }
 
-/*
- * What is announced for more than a huge page is not the split of one: its first page tells.
- */
+/* The first page tells: what unmaps some of a region's pages unmaps it, a split none. */
 void prereg_regions_judge(struct prereg_owner *owner, unsigned long first,
-			  unsigned long last)
+			  unsigned long last, bool unmapped)
 {
 	struct prereg_stale stale = {};
 	struct prereg_region *region;
 	struct prereg_range *range;
-	unsigned long from, bytes;
+	unsigned long from;
 
 	spin_lock(&owner->lock);
 	for (range = prereg_range_find(&owner->regions, first, last);
@@ -303,23 +311,22 @@ void prereg_regions_judge(struct prereg_owner *owner, unsigned long first,
 		    region->pfnmap || region->state != PREREG_REGION_READY)
 			continue;
 		from = max_t(u64, first, range->first);
-		bytes = min_t(u64, last, range->last) - from + 1;
-		if (prereg_region_is_there(region, from, bytes <= SZ_2M ?
-					   bytes : PAGE_SIZE))
+		if (!prereg_region_page_gone(region, from, unmapped))
 			continue;
 		region->stale = true;
 		stale.count = ++owner->stale.count;
 		stale.vaddr = from;
-		stale.bytes = bytes;
-		stale.pid = task_pid_nr(current);
+		stale.bytes = min_t(u64, last, range->last) - from + 1;
+		stale.pid = task_pid_vnr(current);
 		owner->stale = stale;
 		prereg_stat_add(PREREG_STAT_STALE_MAPPINGS, 1);
 	}
 	spin_unlock(&owner->lock);
 
 	if (stale.count && !xchg(&owner->stale_told, true))
-		pr_warn("%s[%d] unmapped memory at %#llx (%llu bytes) that devices still have mapped: they go on using the old pages\n",
-			current->comm, stale.pid, stale.vaddr, stale.bytes);
+		pr_warn_ratelimited("%s[%d] unmapped memory at %#llx (%llu bytes) that devices still have mapped: they go on using the old pages\n",
+				    current->comm, task_pid_nr(current),
+				    stale.vaddr, stale.bytes);
 }
 
 struct prereg_region *prereg_region_find(struct prereg_owner *owner,
@@ -387,9 +394,9 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 					const struct prereg_payer *payer)
 {
 	unsigned long last = vaddr + bytes - 1;
-	struct prereg_region *region, *new;
+	struct prereg_region *region, *new, *stale = NULL;
 	LIST_HEAD(dropped);
-	int ret = 0;
+	int ret;
 
 	/* Before a charge and an array are made for nonsense. */
 	if (!access_ok((void __user *)vaddr, bytes))
@@ -403,9 +410,8 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 
 	do {
 		spin_lock(&owner->lock);
-		region = ret == -ESTALE ? NULL :
-			 region_to_share(owner, vaddr, last, implicit, write);
-		if (!region) {
+		region = region_to_share(owner, vaddr, last, implicit, write);
+		if (!region || region == stale) {
 			ret = region_list(new, &dropped);
 			spin_unlock(&owner->lock);
 			prereg_kept_free(&dropped);
@@ -423,6 +429,8 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 			prereg_region_put(new);
 			return region;
 		}
+		if (ret == -ESTALE)
+			stale = region;
 		prereg_region_put(region);
 	} while (ret == -EAGAIN || ret == -ESTALE);
 

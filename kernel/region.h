@@ -166,21 +166,21 @@ void prereg_region_put_kept(struct prereg_region *region,
 			    unsigned long keep_pages);
 
 /*
- * What is at [first, last] may be about to change: what is kept there goes (or, where we may
- * not sleep, is doubtful), and what is in use is doubtful: a MAP compares it with what is
- * there before it shares it. Context: under mmap_lock, rmap locks, page locks; takes
- * owner->lock only.
+ * An invalidation of [first, last] begins. If it may change what is there, what is kept there
+ * goes (or, where we may not sleep, is doubtful), and what is in use is doubtful: a MAP
+ * compares it with what is there before it shares it. Context: under mmap_lock, rmap
+ * locks, page locks; takes owner->lock only.
  */
 void prereg_regions_invalidate(struct prereg_owner *owner,
 			       unsigned long first, unsigned long last,
-			       bool may_sleep);
+			       bool changes, bool may_sleep);
 
 /*
  * The process itself has unmapped or replaced [first, last], or something next to it: count
  * the mappings whose memory is gone. Context: as above, current->mm == owner->mm.
  */
 void prereg_regions_judge(struct prereg_owner *owner, unsigned long first,
-			  unsigned long last);
+			  unsigned long last, bool unmapped);
 
 /*
  * Unpin and free a region that is READY, in no list and without user, and owe its
@@ -226,15 +226,17 @@ struct prereg_cursor {
 };
 
 /*
- * Is what current->mm has at [vaddr, vaddr + bytes), which is in the region, what was pinned
- * there? Context: any, current->mm is the owner's.
+ * Is the page at vaddr, which is in the region, gone from current->mm? unmapped: by munmap() or
+ * mremap(), else something that leaves pages of files where they can be found again.
+ * Context: any, current->mm is the owner's.
  */
-bool prereg_region_is_there(const struct prereg_region *region,
-			    unsigned long vaddr, unsigned long bytes);
+bool prereg_region_page_gone(const struct prereg_region *region,
+			     unsigned long vaddr, bool unmapped);
 
 /*
- * The same, for any process's memory, which is faulted in: holds mm_users of owner->mm, no
- * prereg lock. write: may it be written, too? Return: 0; -ESTALE it is not; -ENOMEM, -EINTR.
+ * Is what is at [vaddr, vaddr + bytes), which is in the region, what was pinned there? It is
+ * faulted in. write: may it be written, too? Context: holds mm_users of owner->mm, no
+ * prereg lock. Return: 0; -ESTALE it is not; -ENOMEM, -EINTR.
  */
 int prereg_region_compare(const struct prereg_region *region,
 			  unsigned long vaddr, unsigned long bytes, bool write);

@@ -389,6 +389,7 @@ long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 	case VFIO_IOMMU_MAP_DMA:
 		ret = spapr_copy_arg(id, &param, user,
 				     offsetofend(typeof(param.map), size));
+		param.map.vaddr = untagged_addr(param.map.vaddr);
 		return ret ? ret : spapr_map(id, &param, user);
 	case VFIO_IOMMU_UNMAP_DMA:
 		ret = spapr_copy_arg(id, &param, user,
@@ -397,10 +398,12 @@ long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 	case VFIO_IOMMU_SPAPR_REGISTER_MEMORY:
 		ret = spapr_copy_arg(id, &param, user,
 				     offsetofend(typeof(param.memory), size));
+		param.memory.vaddr = untagged_addr(param.memory.vaddr);
 		return ret ? ret : spapr_register(id, &param, user);
 	case VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY:
 		ret = spapr_copy_arg(id, &param, user,
 				     offsetofend(typeof(param.memory), size));
+		param.memory.vaddr = untagged_addr(param.memory.vaddr);
 		return ret ? ret : spapr_unregister(id, &param, user);
 	case VFIO_IOMMU_SPAPR_TCE_GET_INFO:
 		ret = spapr_copy_arg(id, &param, user,

@@ -3,7 +3,7 @@
  * type1: the ioctls of container types VFIO_TYPE1_IOMMU and VFIO_TYPE1v2_IOMMU.
  *
  * Numbers, structs and errors are those of the kernel's vfio_iommu_type1, which this
- * stands in for; docs/uapi.md names what differs.
+ * stands in for; docs/type1.md names what differs.
  */
 #include <linux/iommu.h>
 #include <linux/mm.h>
@@ -45,6 +45,7 @@ static int type1_map(unsigned long id, void __user *user)
 		prot |= IOMMU_WRITE;
 	if (!map.size)
 		return -EINVAL;
+	map.vaddr = untagged_addr(map.vaddr);
 	if (check_add_overflow(map.iova, map.size - 1, &last) ||
 	    check_add_overflow(map.vaddr, map.size - 1, &last))
 		return -EOVERFLOW;
@@ -60,7 +61,7 @@ static int type1_unmap(unsigned long id, void __user *user)
 	const size_t bytes = offsetofend(struct vfio_iommu_type1_dma_unmap,
 					 size);
 	struct vfio_iommu_type1_dma_unmap unmap;
-	struct vfio_bitmap bitmap;
+	struct prereg_bitmap bitmap;
 	u64 unmapped;
 	bool all, get_dirty;
 	int ret;
@@ -71,20 +72,21 @@ static int type1_unmap(unsigned long id, void __user *user)
 		return -EINVAL;
 	all = unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL;
 	get_dirty = unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
-	if (get_dirty && (all || unmap.argsz < bytes + sizeof(bitmap)))
+	if (get_dirty && (all || unmap.argsz < bytes + sizeof(bitmap.user)))
 		return -EINVAL;
 	if (all ? unmap.iova || unmap.size : !unmap.size)
 		return -EINVAL;
 
 	if (get_dirty) {
-		ret = prereg_dirty_get_bitmap(&bitmap, user + bytes,
-					      unmap.size);
+		ret = prereg_bitmap_get(&bitmap, user + bytes, unmap.size);
 		if (ret)
 			return ret;
 	}
 
 	ret = prereg_dma_unmap(id, unmap.iova, unmap.size, all,
 			       get_dirty ? &bitmap : NULL, &unmapped);
+	if (get_dirty)
+		prereg_bitmap_put(&bitmap);
 	if (ret)
 		return ret;
 	unmap.size = unmapped;
@@ -131,7 +133,7 @@ static int info_add_caps(const struct prereg_container *container,
 	struct vfio_iommu_type1_info_cap_migration migration = {
 		.header.id	= VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
 		.header.version	= 1,
-		.pgsize_bitmap	= prereg_type1_page(container),
+		.pgsize_bitmap	= PAGE_SIZE,
 		.max_dirty_bitmap_size = PREREG_DIRTY_BITMAP_BYTES_MAX,
 	};
 	struct vfio_iommu_type1_info_dma_avail avail = {

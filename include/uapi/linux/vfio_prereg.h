@@ -49,7 +49,7 @@ struct vfio_prereg_info {
 	__u64	stale_mappings;		/* seen so far; the last one: */
 	__u64	stale_vaddr;
 	__u64	stale_bytes;
-	__s32	stale_pid;		/* of the thread; initial pid namespace */
+	__s32	stale_pid;		/* of the thread, in its pid namespace */
 	__u32	reserved;
 };
 #define VFIO_PREREG_GET_INFO	_IO(VFIO_TYPE, VFIO_BASE + 97)
