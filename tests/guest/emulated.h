@@ -19,7 +19,7 @@ extern bool emulated_ours;
 extern long emulated_seconds;
 extern long emulated_seed;
 
-/* Opens emulated device @nr with a container of its own; asserts that it works. False also where the test is skipped. */
+/* Opens emulated device @nr with a container of its own, of @type; asserts that it works. */
 bool emulated_open(struct vfio_dev *dev, unsigned int nr, int type);
 /* The same in @container. */
 bool emulated_join(struct vfio_dev *dev, unsigned int nr, int container);

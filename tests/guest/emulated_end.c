@@ -40,21 +40,20 @@ int emulated_exec_main(const char *text)
 struct owner {
 	bool pins;		/* it has the device pin its pages; else the judge does */
 	bool execve;
+	char *p;		/* its memory, at an address where the judge has some, too */
 };
 
 static int run_owner(int sock, void *arg)
 {
 	const struct owner *owner = arg;
 	struct vfio_dev dev;
-	char text[16], *p;
+	char text[16];
 	int msg;
 
-	if (!emulated_open(&dev, 0, VFIO_TYPE1v2_IOMMU))
+	mem_fill(owner->p, N_PAGES * PAGE, 77);
+	if (!emulated_open(&dev, 0, VFIO_TYPE1v2_IOMMU) ||
+	    !tap_expect_ret(vfio_map(dev.container, IOVA, owner->p, N_PAGES * PAGE, VFIO_MAP_RW), 0, "MAP"))
 		return 1;
-	p = emulated_map(&dev, N_PAGES * PAGE, IOVA);
-	if (!p)
-		return 1;
-	mem_fill(p, N_PAGES * PAGE, 77);
 	if (owner->pins)
 		tap_expect_ret(testdev_pin(dev.device, IOVA, 4, TESTDEV_RW), 0, "the owner has 4 pinned");
 	if (!tap_expect_ret(sock_send_fds(sock, (int[]){ dev.container, dev.group, dev.device }, 3), 0, "send the fds") ||
@@ -115,10 +114,9 @@ static void owner_ends(struct owner *owner)
 	char data[64];
 	int fds[3];
 
-	if (!emulated_open(&dev, 0, VFIO_TYPE1v2_IOMMU))
-		return;
-	vfio_dev_close(&dev);
-	if (!tap_expect_ret(proc_start(&proc, run_owner, owner), 0, "fork") ||
+	owner->p = mem_alloc(N_PAGES * PAGE, MEM_SMALL);
+	if (!tap_expect(owner->p, "memory: %s", strerror(errno)) ||
+	    !tap_expect_ret(proc_start(&proc, run_owner, owner), 0, "fork") ||
 	    !tap_expect_ret(sock_recv_fds(proc.sock, fds, 3), 0, "receive the fds"))
 		return;
 	dev.container = fds[0];

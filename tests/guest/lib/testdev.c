@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <stdio.h>
-#include <unistd.h>
 
 #include "tap.h"
 #include "testdev.h"
@@ -14,11 +13,6 @@ const char *testdev_name(unsigned int nr)
 
 	snprintf(name, sizeof(names[0]), TEST_DEVICE_NAME ".%u", nr);
 	return name;
-}
-
-bool testdev_present(void)
-{
-	return !access("/sys/module/prereg_test_device", F_OK);
 }
 
 static int range_call(int device, unsigned long request, uint64_t iova, uint32_t npages, uint32_t prot)

@@ -6,7 +6,6 @@
 #ifndef GUEST_TESTDEV_H
 #define GUEST_TESTDEV_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "../device/prereg_test_device.h"
@@ -15,8 +14,6 @@
 
 /* The name of device @nr; valid until the second next call. */
 const char *testdev_name(unsigned int nr);
-/* Is the module loaded? */
-bool testdev_present(void);
 
 /* @device is a device's fd. 0 or -errno. */
 int testdev_pin(int device, uint64_t iova, uint32_t npages, uint32_t prot);
