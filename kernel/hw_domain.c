@@ -35,6 +35,8 @@
 #define PREREG_DEFAULT_BYTES	(2ULL << 30)
 #define PREREG_SECOND_START	0x1000000000ULL
 #define PREREG_WINDOW_SHIFT_MAX	30
+/* They mean nothing here; as many as POWER's, since QEMU asks for two and more. */
+#define PREREG_LEVELS_MAX	5
 
 static bool allow_unsafe_interrupts;
 module_param(allow_unsafe_interrupts, bool, 0644);
@@ -152,7 +154,7 @@ static void hw_domain_get_info(const struct prereg_hw *hw,
 		.pgsizes	= GENMASK_ULL(PREREG_WINDOW_SHIFT_MAX,
 					      ilog2(granule)),
 		.windows	= PREREG_WINDOWS_MAX,
-		.levels		= 1,
+		.levels		= PREREG_LEVELS_MAX,
 	};
 }
 

@@ -317,10 +317,13 @@ static void run_all(bool spoils, char **only, int n)
 		}
 }
 
+/* A page size that is no hardware's: only windows on an iommu_domain have it. */
+#define DOMAIN_PAGE (1u << 17)
+
 /* Which hardware backend ours uses shows in what it offers. Types 1 and 3 are for iommu_domains. */
 static bool look_at_driver(void)
 {
-	struct vfio_iommu_spapr_tce_info info = { .ddw.levels = 1 };
+	struct vfio_iommu_spapr_tce_info info = { .ddw.pgsizes = DOMAIN_PAGE };
 	struct vfio_dev dev;
 	bool good;
 
@@ -328,7 +331,7 @@ static bool look_at_driver(void)
 	good = tap_expect_ret(vfio_dev_open(&dev, VFIO_EDU0, table->types[0]), 0, "open it") &&
 	       (table->types[0] != TYPE7 || tap_expect_ret(spapr_get_info(dev.container, &info), 0, "GET_INFO"));
 	vfio_dev_close(&dev);
-	domain = info.ddw.levels == 1;
+	domain = info.ddw.pgsizes & DOMAIN_PAGE;
 	tap_diag("%s, %s, pages of %zu KiB", upstream ? "upstream" : "ours", domain ? "iommu_domain" : "TCE tables", page() >> 10);
 	tap_end();
 	return good;

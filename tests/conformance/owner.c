@@ -346,7 +346,7 @@ static const struct scenario arguments[] = {
 	  .why = "a call that fails changes nothing" },
 	{ .name = "info", .what = "GET_INFO", .run = run_info,
 	  .upstream = "0, 2048 MiB at 0, flags 1, pages 0x40211000, 2 windows, 5 levels",
-	  .domain = "0, 2048 MiB at 0, flags 1, pages 0x7ffff000, 2 windows, 1 levels",
+	  .domain = "0, 2048 MiB at 0, flags 1, pages 0x7ffff000, 2 windows, 5 levels",
 	  .why = "a window's page is no hardware entry on an iommu_domain" },
 	{ .name = "info-old-struct", .what = "GET_INFO with the struct from before DDW", .run = run_info_old,
 	  .upstream = "0, 2048 MiB, nothing behind it" },

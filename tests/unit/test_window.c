@@ -105,7 +105,7 @@ static void sizes_and_page_sizes_not_offered_are_invalid(void)
 		expect_create(i, 1ULL << i, 0, SECOND);
 		EXPECT_RET(unit_remove(container, SECOND), 0);
 	}
-	for (i = 0; i <= 2; i += 2) {
+	for (i = 0; i <= 6; i += 6) {
 		create = (struct vfio_iommu_spapr_tce_create) {
 			.argsz = sizeof(create), .page_shift = 12,
 			.window_size = GIB, .levels = i,
@@ -225,7 +225,7 @@ static void get_info_tells_what_create_takes(void)
 	EXPECT_EQ(info.dma32_window_size, DEFAULT_BYTES);
 	EXPECT_EQ(info.ddw.pgsizes, 0x7ffff000);
 	EXPECT_EQ(info.ddw.max_dynamic_windows_supported, 2);
-	EXPECT_EQ(info.ddw.levels, 1);
+	EXPECT_EQ(info.ddw.levels, 5);
 	/* A caller that knows only the first half gets that and no more. */
 	info = (struct vfio_iommu_spapr_tce_info) {
 		.argsz = offsetof(struct vfio_iommu_spapr_tce_info, ddw),
