@@ -88,7 +88,7 @@ def build(target, path, extra=()):
                 archive.file("m/" + name, program, 0o644)
             elif os.path.isfile(program) and os.access(program, os.X_OK):
                 archive.file("%s/%s" % (folder, name), program, 0o755)
-    for source, guest in extra:
+    for source, guest in [*target.files(), *extra]:
         add = archive.tree if os.path.isdir(source) else archive.file
         add(guest.lstrip("/"), source)
     archive.close()

@@ -56,6 +56,11 @@ class Target:
         """Setting KEY as a list of words; [] if the target has none."""
         return shlex.split(self.set.get(key, ""))
 
+    def files(self):
+        """[(host path, guest path)] of the machine's own files."""
+        pairs = [word.split("=", 1) for word in self.words("FILES")]
+        return [(os.path.join(TOP, source.replace("TARGET", "build/" + self.name, 1)), guest) for source, guest in pairs]
+
     def busybox(self):
         """The path of a static busybox for the guest."""
         own = os.path.join(self.out, "busybox")
