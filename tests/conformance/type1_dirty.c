@@ -105,6 +105,41 @@ static void run_get_twice(const struct scenario *s)
 	box_close(&box);
 }
 
+/* Into a bitmap that has all bits set; the first 64 pages are a mapping of 8 and nothing. */
+static void run_get_over(const struct scenario *s)
+{
+	struct type1_bitmap bitmap;
+	struct box box;
+
+	if (!box_open(&box))
+		return;
+	bitmap = ask(s, &box);
+	bits[0] = -1;
+	tap_expect_ret(type1_dirty(box.fd, START), 0, "START");
+	say_ret(type1_dirty_bitmap(box.fd, IOVA, 64 * page(), &bitmap));
+	say_bits();
+	box_close(&box);
+}
+
+/* Two mappings of a range, and a bitmap of which only the first page is there: the second one's bits are behind it. */
+static void run_unmap_half(const struct scenario *s)
+{
+	const uint64_t far = IOVA + page() * 8 * page();
+	uint64_t unmapped;
+	struct box box;
+
+	(void)s;
+	if (!box_open(&box))
+		return;
+	tap_expect_ret(type1_dirty(box.fd, START), 0, "START");
+	tap_expect_ret(vfio_map(box.fd, far, box.spare, 4 * page(), MAP_RW), 0, "MAP");
+	munmap(box.mem + page(), page());
+	say_ret(type1_unmap_dirty(box.fd, IOVA, far + 4 * page() - IOVA,
+				  &(struct type1_bitmap){ page(), box.mem, 2 * page() }, &unmapped));
+	say("%lld pinned", pins(13));
+	box_close(&box);
+}
+
 /* Mappings made after START, one for reading, with holes: 8 pages, 4 from page 12, 2 from page 100. */
 static void run_get_several(const struct scenario *s)
 {
@@ -191,6 +226,8 @@ static const struct scenario dirty[] = {
 	  .run = run_get_several, .upstream = "0, 0xf0ff, 0x3000000000" },
 	{ .name = "dirty-get-more", .what = "GET_BITMAP from before a mapping to behind it", GET_BITMAP(STARTED, IOVA - 4 * WPAGE, 16),
 	  .upstream = "0, 0xff0" },
+	{ .name = "dirty-get-over", .what = "GET_BITMAP of 64 pages, 8 of them mapped, into a bitmap with all bits set", V2, .run = run_get_over,
+	  .upstream = "0, 0xff", .ours = "0, 0xffffffffffffffff", .verdict = FIXED, .why = "bits of pages that are not mapped are nobody's" },
 	{ .name = "dirty-get-part", .what = "GET_BITMAP of a mapping's first half", GET_BITMAP(STARTED, IOVA, 4), .upstream = REFUSED },
 	{ .name = "dirty-get-tail", .what = "GET_BITMAP of its second half", GET_BITMAP(STARTED, IOVA + 4 * WPAGE, 4), .upstream = REFUSED },
 	{ .name = "dirty-get-nothing", .what = "GET_BITMAP where nothing is mapped", GET_BITMAP(STARTED, IOVA2, 8), .upstream = "0, no bits" },
@@ -227,6 +264,9 @@ static const struct scenario dirty[] = {
 	  BITMAP_BYTES((1ull << 28) + 8), .upstream = NOT_UNMAPPED },
 	{ .name = "dirty-unmap-no-bitmap", .what = "UNMAP with it, a bitmap that is not there", UNMAP_BITMAP(STARTED, IOVA, 8), .call.flags = NO_POINTER,
 	  .upstream = "EFAULT, no bits, 9 pinned" },
+	{ .name = "dirty-unmap-half-bitmap", .what = "UNMAP with it of two mappings, a bitmap that has room for the first only; pins", V2,
+	  .run = run_unmap_half, .upstream = "EFAULT, 5 pinned", .ours = "EFAULT, 13 pinned", .verdict = FIXED,
+	  .why = "a call that fails changes nothing" },
 	{ .name = "dirty-unmap-kernel", .what = "UNMAP with it, a bitmap at an address of the kernel's", UNMAP_BITMAP(STARTED, IOVA, 8),
 	  .call.flags = KERNEL_POINTER, .upstream = NOT_UNMAPPED },
 	{ .name = "dirty-unmap-argsz", .what = "UNMAP with it, argsz without room for the bitmap", .run = run_unmap_argsz, .upstream = "EINVAL" },
