@@ -16,7 +16,8 @@ unsigned long unit_steps = 100000;
 
 static const struct unit_test *const lists[] = {
 	range_tests, region_tests, share_tests, window_tests, mapping_tests, domain_tests,
-	container_tests, failure_tests, model_tests,
+	container_tests, type1_tests, stale_tests, kept_tests, failure_tests,
+	model_tests,
 };
 
 /*

@@ -75,7 +75,7 @@ static void scattered_memory_costs_eight_bytes_a_page(void)
 	unit_memory_pieces(VADDR, 3 * SEGMENT_BYTES, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(npages); i++)
 		EXPECT(footprint(npages[i] << PAGE_SHIFT) <=
-		       8 * npages[i] + 192);
+		       8 * npages[i] + 256);
 	teardown();
 }
 

@@ -22,8 +22,8 @@ struct unit_test {
 #define UNIT(fn)	{ #fn, fn }
 
 extern const struct unit_test range_tests[], region_tests[], share_tests[], window_tests[],
-	mapping_tests[], domain_tests[], container_tests[], failure_tests[],
-	model_tests[];
+	mapping_tests[], domain_tests[], container_tests[], type1_tests[], stale_tests[],
+	kept_tests[], failure_tests[], model_tests[];
 
 /* From the command line. */
 extern u64 unit_seed;
@@ -86,6 +86,8 @@ int unit_unregister(void *container, u64 vaddr, u64 bytes);
 /* prot: IOMMU_READ, IOMMU_WRITE */
 int unit_map(void *container, u64 iova, u64 vaddr, u64 bytes, int prot);
 int unit_unmap(void *container, u64 iova, u64 bytes);
+/* The same; how much was unmapped. */
+int unit_unmap_told(void *container, u64 iova, u64 bytes, u64 *unmapped);
 int unit_create(void *container, u32 page_shift, u64 bytes, u64 *start);
 int unit_remove(void *container, u64 start);
 
@@ -126,6 +128,8 @@ extern const struct bus_type unit_amd;
 extern struct iommu_group unit_vtd_group, unit_vtd_group2;
 extern struct iommu_group unit_small_group, unit_small_group2;
 extern struct iommu_group unit_other_group, unit_amd_group;
+/* Of an emulated device: no IOMMU. */
+extern struct iommu_group unit_emulated_group;
 
 /* Reserved by unit_vtd_group and unit_amd_group. */
 #define UNIT_MSI_FIRST	0xfee00000UL

@@ -38,8 +38,8 @@ unsigned long fake_fault(enum fake_fault fault);
 
 /* ---- kernel.c ------------------------------------------------------------- */
 
-/* While set, an allocation fails the test: tear-down must do without. */
-extern bool fake_no_alloc;
+/* While set, an allocation by this thread fails the test: tear-down must do without. */
+extern _Thread_local bool fake_no_alloc;
 /* Bytes allocated and not freed. */
 long fake_alloc_bytes(void);
 /* WARN_ON()s that do not fail the test; counts down. */
@@ -57,7 +57,7 @@ bool fake_lock_any(void);
 /* One of another rank. */
 bool fake_lock_beyond(int rank);
 /* Nobody may sleep; locks of pages are held, inside which no mutex is taken. */
-extern bool fake_atomic, fake_page_locks;
+extern _Thread_local bool fake_atomic, fake_page_locks;
 void fake_might_sleep(const char *what);
 /* Let the shrinker free so many pages. Returns how many it did. */
 unsigned long fake_shrink(unsigned long npages);

@@ -101,7 +101,7 @@ union alloc_header {
 	max_align_t	align;
 };
 
-bool fake_no_alloc;
+_Thread_local bool fake_no_alloc;
 static long alloc_bytes, alloc_live, caches_live;
 
 static void *alloc(size_t bytes)
@@ -252,7 +252,7 @@ unsigned long fake_shrink(unsigned long npages)
 
 #define RANKS	(FAKE_RANK_SPIN + 2)
 
-bool fake_atomic, fake_page_locks;
+_Thread_local bool fake_atomic, fake_page_locks;
 static _Thread_local int held[RANKS];
 
 static void lock_check(int rank, const char *name)

@@ -30,6 +30,8 @@ typedef u64 dma_addr_t;
 #define ERESTARTNOINTR	513
 
 #define __user
+#define __acquire(lock)	((void)0)
+#define __release(lock)	((void)0)
 #define __init
 #define __exit
 
@@ -684,6 +686,7 @@ extern _Thread_local struct task_struct *current;
 struct task_struct *get_task_struct(struct task_struct *task);
 void put_task_struct(struct task_struct *task);
 
+#define task_pid_vnr	task_pid_nr
 static inline pid_t task_pid_nr(const struct task_struct *task)
 {
 	return 1 + (unsigned long)task % 30000;

@@ -109,6 +109,7 @@ void unpin_user_pages_dirty_lock(struct page **pages, unsigned long npages,
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long npages,
 				      bool dirty);
 
+#define untagged_addr(address)	(address)
 /* The kernel's is a macro; the last byte of user space is this. */
 bool access_ok(const void __user *ptr, unsigned long bytes);
 unsigned long copy_from_user(void *to, const void __user *from,
