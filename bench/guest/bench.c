@@ -134,6 +134,12 @@ int main(int argc, char **argv)
 	} else if (!strcmp(what, "calls")) {
 		bytes = memory_args(argc, argv, &backing);
 		bench_calls(backing, bytes, number(argc, argv, 4));
+	} else if (!strcmp(what, "type1")) {
+		bytes = memory_args(argc, argv, &backing);
+		bench_type1(backing, bytes, number(argc, argv, 4));
+	} else if (!strcmp(what, "containers")) {
+		bytes = memory_args(argc, argv, &backing);
+		bench_containers(backing, bytes, number(argc, argv, 4));
 	} else if (!strcmp(what, "bookkeeping")) {
 		bytes = memory_args(argc, argv, &backing);
 		bench_bookkeeping(backing, bytes, number(argc, argv, 4));
@@ -147,7 +153,7 @@ int main(int argc, char **argv)
 			backing, bytes, pieces,
 			argc > 6 && !strcmp(argv[6], "regions"), number(argc, argv, 5));
 	} else {
-		bench_die("usage: bench [count] nop|mappings|windows|tables|regions ROUNDS | calls|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");
+		bench_die("usage: bench [count] nop|mappings|windows|tables|regions ROUNDS | calls|type1|containers|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");
 	}
 	return 0;
 }

@@ -60,13 +60,16 @@ void memory_put(void *p, size_t bytes);
 /* ---- side.c ---- */
 
 /*
- * What is compared. LIMIT is bare iommu_map(), an ioctl for each call as the
- * other two have; LIMIT_SG is the same with iommu_map_sg(). On POWER there is only
- * the kernel's SPAPR driver beside ours.
+ * What is compared. TYPE1 is the kernel's driver, PREREG our type 7, PLAIN our type 3, KEPT the
+ * same when it keeps what is unmapped. LIMIT is bare iommu_map(), an ioctl for each call as the
+ * others have; LIMIT_SG is the same with iommu_map_sg(). On POWER there is only
+ * the kernel's SPAPR driver beside our type 7.
  */
 enum side_kind {
 	SIDE_TYPE1,
 	SIDE_PREREG,
+	SIDE_PLAIN,
+	SIDE_KEPT,
 	SIDE_LIMIT,
 	SIDE_LIMIT_SG,
 	SIDE_SPAPR,
@@ -77,7 +80,7 @@ extern const char *const side_name[SIDES];
 
 struct side {
 	enum side_kind kind;
-	struct vfio_dev dev;	/* TYPE1, SPAPR, PREREG */
+	struct vfio_dev dev;	/* all but LIMIT* */
 	int limit;		/* LIMIT*: its file */
 	char *p;		/* what side_register() took */
 	size_t bytes;
@@ -86,10 +89,14 @@ struct side {
 
 /* All of these die when they fail. */
 void side_open(struct side *side, enum side_kind kind);
+/* The same with another device than BENCH_DEVICE. */
+void side_open_device(struct side *side, enum side_kind kind, const char *device);
 void side_close(struct side *side);
-/*
- * REGISTER, or bare pinning; type1 pins when it maps. Both return nanoseconds.
- */
+/* The number in <linux/vfio.h>. */
+int side_type(enum side_kind kind);
+/* Are there calls to register memory? Types 1 and 3 pin when they map. */
+bool side_registers(enum side_kind kind);
+/* REGISTER, or bare pinning, if there is such a call. Both return nanoseconds. */
 uint64_t side_register(struct side *side, char *p, size_t bytes);
 uint64_t side_unregister(struct side *side);
 /* Maps memory that was registered, from @offset on; unmaps. */
@@ -106,8 +113,9 @@ void side_nop(struct side *side);
 /* The kernel's own driver that is loaded: TYPE1 or SPAPR. */
 enum side_kind side_kernel(void);
 /*
- * Makes @kind the driver that VFIO finds. Where both have the same type number it asks
- * the one that was loaded last: ours is loaded and unloaded.
+ * Makes @kind the driver that VFIO finds. It asks the one that was loaded last, which is ours: our
+ * types 1 and 3 are switched on and off; where the kernel's own has type 7 too, ours is
+ * loaded and unloaded.
  */
 void side_load(enum side_kind kind);
 /* A window for that memory at 0, made before the first map would make one; only where windows are tables. */
@@ -115,9 +123,13 @@ void side_window(struct side *side, enum backing backing);
 /* Waits until no more than @pins pages are pinned; nanoseconds. The SPAPR driver unpins after its UNREGISTER. */
 uint64_t side_wait_unpinned(long long pins);
 
-/* ---- calls.c, growth.c, kill.c, tce.c: @rounds measurements of each ---- */
+/* ---- calls.c, containers.c, growth.c, kill.c, tce.c: @rounds measurements of each ---- */
 
 void bench_calls(enum backing backing, size_t bytes, unsigned int rounds);
+/* The kernel's type 1 driver, our type 3, and that with what it keeps. */
+void bench_type1(enum backing backing, size_t bytes, unsigned int rounds);
+/* The same memory in a container for each device, of one process. */
+void bench_containers(enum backing backing, size_t bytes, unsigned int rounds);
 void bench_nop(unsigned int rounds);
 void bench_mappings(unsigned int rounds);
 void bench_windows(unsigned int rounds);

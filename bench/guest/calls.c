@@ -18,8 +18,10 @@ static const enum side_kind *calls_sides(void)
 	return side_kernel() == SIDE_SPAPR ? tce : domain;
 }
 
-/* Where a sample belongs to. */
+/* Where a sample belongs to, and the sides, SIDES at the end. */
 struct calls {
+	const char *what;
+	const enum side_kind *sides;
 	enum backing backing;
 	size_t bytes;
 	bool warm_up;
@@ -29,24 +31,42 @@ static void report(const struct calls *calls, const char *call, enum side_kind k
 		   uint64_t ns, size_t count)
 {
 	if (!calls->warm_up)
-		bench_out("call", "\"call\":\"%s\",\"side\":\"%s\",\"backing\":\"%s\",\"bytes\":%zu,\"unit\":%zu,\"ns\":%.1f",
+		bench_out(calls->what, "\"call\":\"%s\",\"side\":\"%s\",\"backing\":\"%s\",\"bytes\":%zu,\"unit\":%zu,\"ns\":%.1f",
 			  call, side_name[kind], backing_name[calls->backing], calls->bytes, unit,
 			  (double)ns / count);
 }
 
-/* All of [0, @total) in pieces of @unit, mapped and unmapped. */
+/* All of [0, @total) in pieces of @unit. */
+static void map_pieces(struct side *side, size_t total, size_t unit)
+{
+	size_t at;
+
+	for (at = 0; at < total; at += unit)
+		side_map(side, BENCH_IOVA + at, at, unit);
+}
+
+static void unmap_pieces(struct side *side, size_t total, size_t unit)
+{
+	size_t at;
+
+	for (at = 0; at < total; at += unit)
+		side_unmap(side, BENCH_IOVA + at, unit);
+}
+
 static void measure_pieces(const struct calls *calls, struct side *side, size_t total, size_t unit)
 {
 	uint64_t start;
-	size_t at;
 
+	/* What was unmapped is kept from now on, in the same pieces. */
+	if (side->kind == SIDE_KEPT) {
+		map_pieces(side, total, unit);
+		unmap_pieces(side, total, unit);
+	}
 	start = bench_now();
-	for (at = 0; at < total; at += unit)
-		side_map(side, BENCH_IOVA + at, at, unit);
+	map_pieces(side, total, unit);
 	report(calls, "map", side->kind, unit, bench_now() - start, total / unit);
 	start = bench_now();
-	for (at = 0; at < total; at += unit)
-		side_unmap(side, BENCH_IOVA + at, unit);
+	unmap_pieces(side, total, unit);
 	report(calls, "unmap", side->kind, unit, bench_now() - start, total / unit);
 	if (side->kind != SIDE_LIMIT)
 		return;
@@ -68,7 +88,7 @@ static void measure_side(const struct calls *calls, enum side_kind kind, char *p
 	side_open(&side, kind);
 	side_window(&side, calls->backing);
 	ns = side_register(&side, p, calls->bytes);
-	if (kind != SIDE_TYPE1)
+	if (side_registers(kind))
 		report(calls, "register", kind, calls->bytes, ns, 1);
 	if (kind == SIDE_LIMIT && !calls->warm_up)
 		bench_out("stretches", "\"backing\":\"%s\",\"bytes\":%zu,\"stretches\":%llu",
@@ -79,7 +99,7 @@ static void measure_side(const struct calls *calls, enum side_kind kind, char *p
 		measure_pieces(calls, &side, calls->bytes, 2 * MIB);
 	measure_pieces(calls, &side, calls->bytes, calls->bytes);
 	ns = side_unregister(&side);
-	if (kind != SIDE_TYPE1)
+	if (side_registers(kind))
 		report(calls, "unregister", kind, calls->bytes, ns, 1);
 	if (side_kernel() == SIDE_SPAPR) {
 		ns += side_wait_unpinned(pins);
@@ -90,24 +110,42 @@ static void measure_side(const struct calls *calls, enum side_kind kind, char *p
 	side_close(&side);
 }
 
-void bench_calls(enum backing backing, size_t bytes, unsigned int rounds)
+static void measure_sides(struct calls *calls, unsigned int rounds)
 {
-	struct calls calls = { backing, bytes, true };
-	char *p = memory_get(bytes, backing);
+	char *p = memory_get(calls->bytes, calls->backing);
 	const enum side_kind *kind;
 	unsigned int round;
 
 	for (round = 0; round <= rounds; round++) {
-		for (kind = calls_sides(); *kind != SIDES; kind++)
-			measure_side(&calls, *kind, p);
-		calls.warm_up = false;
+		calls->warm_up = !round;
+		for (kind = calls->sides; *kind != SIDES; kind++)
+			measure_side(calls, *kind, p);
 	}
-	memory_put(p, bytes);
+	memory_put(p, calls->bytes);
+}
+
+void bench_calls(enum backing backing, size_t bytes, unsigned int rounds)
+{
+	struct calls calls = {
+		.what = "call", .sides = calls_sides(), .backing = backing, .bytes = bytes,
+	};
+
+	measure_sides(&calls, rounds);
+}
+
+void bench_type1(enum backing backing, size_t bytes, unsigned int rounds)
+{
+	static const enum side_kind sides[] = { SIDE_TYPE1, SIDE_PLAIN, SIDE_KEPT, SIDES };
+	struct calls calls = {
+		.what = "type1", .sides = sides, .backing = backing, .bytes = bytes,
+	};
+
+	measure_sides(&calls, rounds);
 }
 
 void bench_nop(unsigned int rounds)
 {
-	const struct calls calls = { 0 };
+	const struct calls calls = { .what = "call" };
 	const enum side_kind *kind;
 	unsigned int round, n;
 

@@ -125,7 +125,7 @@ static void regions_one(enum side_kind kind, char *p, size_t count)
 	side_window(&side, BACKING_SMALL);
 	start = bench_now();
 	for (i = 0; i < count; i++) {
-		if (kind != SIDE_TYPE1)
+		if (side_registers(kind))
 			bench_need(spapr_register(side.dev.container, p + i * PAGE_BYTES,
 						  PAGE_BYTES), "REGISTER");
 		bench_need(vfio_map(side.dev.container, BENCH_IOVA + i * PAGE_BYTES,
@@ -135,7 +135,7 @@ static void regions_one(enum side_kind kind, char *p, size_t count)
 	start = bench_now();
 	for (i = 0; i < count; i++) {
 		side_unmap(&side, BENCH_IOVA + i * PAGE_BYTES, PAGE_BYTES);
-		if (kind != SIDE_TYPE1)
+		if (side_registers(kind))
 			bench_need(spapr_unregister(side.dev.container, p + i * PAGE_BYTES,
 						    PAGE_BYTES), "UNREGISTER");
 	}

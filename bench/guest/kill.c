@@ -56,15 +56,14 @@ static void run_on(int cpu)
 static void hold(const struct owner *owner, struct vfio_dev *dev, char *p)
 {
 	const size_t piece = owner->bytes / owner->pieces;
-	const bool type1 = kill_side(owner->kind) == SIDE_TYPE1;
+	const enum side_kind kind = kill_side(owner->kind);
 	size_t at;
 
-	bench_need(vfio_dev_open(dev, BENCH_DEVICE, type1 ? VFIO_TYPE1v2_IOMMU :
-				 VFIO_SPAPR_TCE_v2_IOMMU), "open the device");
-	if (!type1 && !owner->regions)
+	bench_need(vfio_dev_open(dev, BENCH_DEVICE, side_type(kind)), "open the device");
+	if (side_registers(kind) && !owner->regions)
 		bench_need(spapr_register(dev->container, p, owner->bytes), "REGISTER");
 	for (at = 0; at < owner->bytes; at += piece) {
-		if (!type1 && owner->regions)
+		if (side_registers(kind) && owner->regions)
 			bench_need(spapr_register(dev->container, p + at, piece), "REGISTER");
 		bench_need(vfio_map(dev->container, BENCH_IOVA + at, p + at, piece, VFIO_MAP_RW),
 			   "MAP");
@@ -184,6 +183,7 @@ void bench_tear_down(enum backing backing, size_t bytes, size_t pieces, bool reg
 	for (round = 0; round < rounds; round++) {
 		for (kind = KILL_KERNEL; kind < KILL_KINDS; kind++) {
 			owner.kind = kind;
+			side_load(kill_side(kind));
 			bench_out("tear_down", "\"side\":\"%s\",\"backing\":\"%s\",\"bytes\":%zu,\"pieces\":%zu,\"regions\":%s,\"ns\":%llu",
 				  kill_name(kind), backing_name[backing], bytes, pieces,
 				  regions ? "true" : "false",

@@ -10,10 +10,13 @@
 #include "bench.h"
 #include "iommu_limit.h"
 #include "meter.h"
+#include "type1.h"
 
 const char *const side_name[SIDES] = {
 	[SIDE_TYPE1] = "type1",
 	[SIDE_PREREG] = "prereg",
+	[SIDE_PLAIN] = "plain",
+	[SIDE_KEPT] = "kept",
 	[SIDE_LIMIT] = "limit",
 	[SIDE_LIMIT_SG] = "limit_sg",
 	[SIDE_SPAPR] = "spapr_v2",
@@ -24,18 +27,40 @@ static bool is_limit(const struct side *side)
 	return side->kind == SIDE_LIMIT || side->kind == SIDE_LIMIT_SG;
 }
 
+int side_type(enum side_kind kind)
+{
+	switch (kind) {
+	case SIDE_TYPE1:
+	case SIDE_PLAIN:
+	case SIDE_KEPT:
+		return VFIO_TYPE1v2_IOMMU;
+	default:
+		return VFIO_SPAPR_TCE_v2_IOMMU;
+	}
+}
+
+bool side_registers(enum side_kind kind)
+{
+	return side_type(kind) == VFIO_SPAPR_TCE_v2_IOMMU;
+}
+
 void side_open(struct side *side, enum side_kind kind)
+{
+	side_open_device(side, kind, BENCH_DEVICE);
+}
+
+void side_open_device(struct side *side, enum side_kind kind, const char *name)
 {
 	struct iommu_limit_device device = { };
 
-	snprintf(device.name, sizeof(device.name), "%s", BENCH_DEVICE);
+	snprintf(device.name, sizeof(device.name), "%s", name);
 	memset(side, 0, sizeof(*side));
 	side->kind = kind;
 	if (!is_limit(side)) {
 		side_load(kind);
-		bench_need(vfio_dev_open(&side->dev, BENCH_DEVICE, kind == SIDE_TYPE1 ?
-					 VFIO_TYPE1v2_IOMMU : VFIO_SPAPR_TCE_v2_IOMMU),
-			   "open the device");
+		bench_need(vfio_dev_open(&side->dev, name, side_type(kind)), "open the device");
+		if (kind == SIDE_KEPT)
+			bench_need(type1_keep(side->dev.container, UINT64_MAX), "KEEP");
 		return;
 	}
 	side->limit = open("/dev/iommu_limit", O_RDWR | O_CLOEXEC);
@@ -59,7 +84,7 @@ uint64_t side_register(struct side *side, char *p, size_t bytes)
 
 	side->p = p;
 	side->bytes = bytes;
-	if (side->kind == SIDE_TYPE1)
+	if (!side_registers(side->kind))
 		return 0;
 	if (is_limit(side))
 		bench_need(vfio_ioctl(side->limit, IOMMU_LIMIT_PIN, &range), "pin");
@@ -76,7 +101,7 @@ uint64_t side_unregister(struct side *side)
 {
 	uint64_t start = bench_now();
 
-	if (side->kind == SIDE_TYPE1)
+	if (!side_registers(side->kind))
 		return 0;
 	if (is_limit(side))
 		bench_need(vfio_ioctl(side->limit, IOMMU_LIMIT_UNPIN, NULL), "unpin");

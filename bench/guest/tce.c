@@ -18,6 +18,7 @@
 
 #define OURS		"vfio_prereg"
 #define OURS_FILE	"/m/" OURS ".ko"
+#define OURS_TYPE1	"/sys/module/" OURS "/parameters/type1"
 #define KERNELS		"vfio_iommu_spapr_tce"
 #define WARM_UP_MAPS	512u
 #define UNPIN_TIMEOUT_NS 60000000000ull
@@ -70,7 +71,12 @@ static void ours_load(void)
 
 void side_load(enum side_kind kind)
 {
-	if (side_kernel() != SIDE_SPAPR || (kind == SIDE_PREREG) == loaded(OURS))
+	if (side_kernel() == SIDE_TYPE1) {
+		bench_need(meter_file_write(OURS_TYPE1, kind == SIDE_TYPE1 ? "N" : "Y"),
+			   "write " OURS_TYPE1);
+		return;
+	}
+	if ((kind == SIDE_PREREG) == loaded(OURS))
 		return;
 	if (kind == SIDE_PREREG)
 		ours_load();
