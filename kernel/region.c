@@ -373,7 +373,9 @@ static int region_check(struct prereg_region *region, unsigned long vaddr,
 	spin_unlock(&owner->lock);
 	ret = prereg_region_compare(region, vaddr, bytes, write);
 	spin_lock(&owner->lock);
+	/* A reader's look does not tell whether a writer may have it. */
 	if (!ret && bytes >> PAGE_SHIFT == region->npages &&
+	    (write || !region->writable) &&
 	    doubts == region->doubts && !region_is_going(region))
 		region->sure = doubts;
 shared:

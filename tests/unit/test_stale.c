@@ -183,6 +183,19 @@ static void what_is_no_longer_writable_is_not_mapped_for_writing(void)
 	teardown();
 }
 
+static void a_look_by_a_reader_does_not_do_for_a_writer(void)
+{
+	setup();
+	EXPECT_RET(unit_map(container, 0, VADDR, PAGES(16), RW), 0);
+	fake_mm_change(self.mm, VADDR, PAGES(16), FAKE_PROTECT);
+	EXPECT_RET(unit_map(second, 0, VADDR, PAGES(16), IOMMU_READ), 0);
+	expect_pages(16);
+	EXPECT_RET(unit_map(second, MIB, VADDR, PAGES(16), RW), -EFAULT);
+	expect_pages(16);
+	unit_check_hw(second);
+	teardown();
+}
+
 /* ---- registered memory ---------------------------------------------------------------- */
 
 static void setup_registered(void)
@@ -390,6 +403,7 @@ const struct unit_test stale_tests[] = {
 	UNIT(parts_that_are_still_there_are_shared),
 	UNIT(memory_that_went_for_good_is_not_mapped),
 	UNIT(what_is_no_longer_writable_is_not_mapped_for_writing),
+	UNIT(a_look_by_a_reader_does_not_do_for_a_writer),
 	UNIT(registered_memory_that_changed_is_pinned_by_map),
 	UNIT(registering_what_changed_since_it_was_mapped_pins_anew),
 	UNIT(a_change_before_the_pin_is_seen_by_the_next_one),
