@@ -478,6 +478,7 @@ static int dma_unmap_check(struct prereg_container *container, u64 iova,
 			   struct prereg_bitmap *bitmap)
 {
 	const struct prereg_type1 *type1 = container->type1;
+	const struct prereg_mapping *mapping;
 
 	if (all)
 		return 0;
@@ -487,6 +488,11 @@ static int dma_unmap_check(struct prereg_container *container, u64 iova,
 		return -EOVERFLOW;
 	if (bitmap && !type1->dirty_tracking)
 		return -EINVAL;
+	/* Just what one MAP made: the usual case. */
+	mapping = prereg_mapping_first(container, iova, iova + (bytes - 1));
+	if (mapping && mapping->range.first == iova &&
+	    prereg_mapping_bytes(mapping) == bytes)
+		return 0;
 	if (prereg_dma_is_cut(container, iova))
 		return type1->v2 ? -EINVAL : 1;
 	if (type1->v2 && prereg_dma_is_cut(container, iova + bytes))
@@ -514,13 +520,14 @@ static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
 	if (ret)
 		return min(ret, 0);
 	/* Others may run meanwhile. */
-	prereg_emulated_unmap(container, iova, last, NULL);
-	if (container->id != id)
-		return -ENODEV;
-	ret = dma_unmap_check(container, iova, bytes, all, bitmap);
-	if (ret) {
-		prereg_emulated_stay(container, iova, last);
-		return min(ret, 0);
+	if (prereg_emulated_unmap(container, iova, last, NULL)) {
+		if (container->id != id)
+			return -ENODEV;
+		ret = dma_unmap_check(container, iova, bytes, all, bitmap);
+		if (ret) {
+			prereg_emulated_stay(container, iova, last);
+			return min(ret, 0);
+		}
 	}
 
 	prereg_mapping_take(container, iova, last, NULL, taken);

@@ -168,9 +168,10 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 /*
  * Tell emulated devices that mappings go, so that they unpin what they pinned: those
  * that reach into [first, last], of this owner's memory or, where that is NULL, of
- * anybody's. Drops the lock meanwhile, so everything is to be looked at again.
+ * anybody's. Return: true: it dropped the lock meanwhile, so everything is to be looked at
+ * again; false: there is nothing to tell.
  */
-void prereg_emulated_unmap(struct prereg_container *container, u64 first,
+bool prereg_emulated_unmap(struct prereg_container *container, u64 first,
 			   u64 last, const struct prereg_owner *owner);
 
 /* The mappings stay after all: their pages may be pinned again. */

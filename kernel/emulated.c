@@ -124,7 +124,7 @@ static struct prereg_dma *dma_with_pages(struct prereg_container *container,
  * open, and as long as devices_lock is held they stay so and keep it. It is held until
  * all were told, so that whoever finds a mapping going knows that they have been.
  */
-void prereg_emulated_unmap(struct prereg_container *container, u64 first,
+bool prereg_emulated_unmap(struct prereg_container *container, u64 first,
 			   u64 last, const struct prereg_owner *owner)
 {
 	unsigned long id = container->id;
@@ -134,7 +134,7 @@ void prereg_emulated_unmap(struct prereg_container *container, u64 first,
 
 	if (!container->ndevices ||
 	    !dma_with_pages(container, first, last, owner, false))
-		return;
+		return false;
 	mutex_unlock(&container->lock);
 	mutex_lock(&container->devices_lock);
 	mutex_lock(&container->lock);
@@ -150,6 +150,7 @@ void prereg_emulated_unmap(struct prereg_container *container, u64 first,
 		mutex_lock(&container->lock);
 	}
 	mutex_unlock(&container->devices_lock);
+	return true;
 }
 
 void prereg_emulated_stay(struct prereg_container *container, u64 first,

@@ -13,13 +13,31 @@
 /* From IOVA: behind what is mapped there. */
 #define FREE_AT (16 * MIB)
 #define SHARE_DOMAINS "/sys/module/" PREREG_MODULE "/parameters/share_domains"
+#define TYPE1 "/sys/module/" PREREG_MODULE "/parameters/type1"
+
+/* What comes with types 1 and 3, which POWER has not. */
+static const int type1_extensions[] = { VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL };
+
+static void expect_type1(int container, bool offered)
+{
+	size_t i;
+
+	for (i = 0; i < SUITE_SIZE(type1_extensions); i++)
+		tap_expect_ret(vfio_check_extension(container, type1_extensions[i]), offered, "extension %d", type1_extensions[i]);
+}
 
 void test_extensions(void)
 {
-	static const int none[] = { 0, 1, 2, 3, 6, 8, 9, 10, 1000, -1 };
+	static const int none[] = { 0, 2, 6, 8, 10, 1000, -1 };
 	int container, dma_cc;
 	struct rig rig;
+	bool tables;
 	size_t i;
+
+	if (!rig_open(&rig, VFIO_EDU0))
+		return;
+	tables = rig_has_tables(rig.container);
+	rig_close(&rig);
 
 	container = vfio_container_open();
 	if (!tap_expect(container >= 0, "open a container"))
@@ -29,8 +47,14 @@ void test_extensions(void)
 	tap_expect_ret(vfio_check_extension(container, VFIO_DMA_CC_IOMMU), 0, "VFIO_DMA_CC_IOMMU");
 	for (i = 0; i < SUITE_SIZE(none); i++)
 		tap_expect_ret(vfio_check_extension(container, none[i]), 0, "extension %d", none[i]);
+	expect_type1(container, !tables);
+	tap_step("with type1=N");
+	tap_expect_ret(meter_file_write(TYPE1, "N"), 0, "write type1");
+	expect_type1(container, false);
+	tap_expect_ret(vfio_check_extension(container, TYPE7), 1, "type 7");
+	tap_expect_ret(meter_file_write(TYPE1, "Y"), 0, "restore type1");
 	close(container);
-	tap_step("after SET_IOMMU");
+	tap_step("after SET_IOMMU(7)");
 	if (!rig_open(&rig, VFIO_EDU0))
 		return;
 	tap_expect_ret(vfio_check_extension(rig.container, TYPE7), 1, "type 7");
@@ -42,6 +66,7 @@ void test_extensions(void)
 		       "VFIO_EEH");
 	for (i = 0; i < SUITE_SIZE(none); i++)
 		tap_expect_ret(vfio_check_extension(rig.container, none[i]), 0, "extension %d", none[i]);
+	expect_type1(rig.container, false);
 	rig_close(&rig);
 }
 
@@ -61,8 +86,10 @@ void test_set_iommu(void)
 	tap_expect(spapr_register(container, page, PAGE) < 0, "REGISTER without a type");
 	tap_step("types that we are not");
 	tap_expect_ret(vfio_group_attach(group, container), 0, "attach");
+	tap_expect_ret(meter_file_write(TYPE1, "N"), 0, "write type1");
 	for (i = 0; i < SUITE_SIZE(wrong); i++)
 		tap_expect(vfio_set_iommu(container, wrong[i]) < 0, "SET_IOMMU %d", wrong[i]);
+	tap_expect_ret(meter_file_write(TYPE1, "Y"), 0, "restore type1");
 	tap_expect_ret(vfio_set_iommu(container, TYPE7), 0, "SET_IOMMU 7");
 	tap_expect(vfio_set_iommu(container, TYPE7) < 0, "SET_IOMMU twice");
 	tap_expect_eq(meter_module_refs(PREREG_MODULE), 1, "references to the module");
@@ -223,8 +250,8 @@ void test_foreign(void)
 
 void test_parameters(void)
 {
-	static const char *const names[] = { "allow_unsafe_interrupts", "mappings_max",
-					     "share_domains" };
+	static const char *const names[] = { "allow_unsafe_interrupts", "dma_entry_limit", "keep_mib", "mappings_max",
+					     "share_domains", "type1" };
 	char path[128];
 	size_t i;
 
