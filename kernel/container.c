@@ -15,8 +15,9 @@
 
 #include "prereg.h"
 
-/* An id is a generation of a slot: generation * PREREG_SLOTS + slot. */
+/* An id is a generation of a slot: generation * PREREG_SLOTS + slot, and its personality. */
 #define PREREG_SLOTS	(1UL << 14)
+#define PREREG_ID_TYPE1	(1UL << 62)
 
 /* Grow only, until the module goes. */
 static struct prereg_container *prereg_slots[PREREG_SLOTS];
@@ -74,6 +75,8 @@ unsigned long prereg_container_create(struct prereg_type1 *type1)
 	container->registrations = RB_ROOT;
 	container->mappings = RB_ROOT;
 	container->type1 = type1;
+	if (type1)
+		container->id |= PREREG_ID_TYPE1;
 	container->claim.container = container;
 	mutex_unlock(&container->lock);
 	prereg_stat_add(PREREG_STAT_CONTAINERS, 1);
@@ -96,7 +99,7 @@ void prereg_container_destroy(unsigned long id)
 	else if (container->claim.owner)
 		prereg_container_disown(container, container->claim.owner);
 	container->type1 = NULL;
-	container->id += PREREG_SLOTS;
+	container->id = (container->id & ~PREREG_ID_TYPE1) + PREREG_SLOTS;
 	WARN_ON(container->hw);
 	mutex_unlock(&container->lock);
 
@@ -139,7 +142,7 @@ struct prereg_container *prereg_container_lock_held(unsigned long id)
 
 bool prereg_container_is_type1(unsigned long id)
 {
-	return READ_ONCE(prereg_container_held(id)->type1);
+	return id & PREREG_ID_TYPE1;
 }
 
 bool prereg_container_is_foreign(unsigned long id)

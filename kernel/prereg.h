@@ -329,10 +329,7 @@ struct prereg_container *prereg_container_lock_held(unsigned long id);
 struct prereg_container *prereg_container_lock(unsigned long id);
 void prereg_container_unlock(struct prereg_container *container);
 
-/*
- * Is it one of type 1 or 3? Without lock: for a container that is gone the answer does
- * not matter, since the call's lock says that it is gone.
- */
+/* Is, or was, it one of type 1 or 3? Without lock. */
 bool prereg_container_is_type1(unsigned long id);
 
 /*
