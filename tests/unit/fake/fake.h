@@ -139,6 +139,10 @@ enum fake_change {
 	FAKE_MIGRATE,	/* other code tries to move the pages, and cannot: they are pinned */
 };
 
+/* The area that holds an address, or NULL; and the frame there. */
+struct fake_vma *fake_mm_vma(const struct mm_struct *mm, unsigned long vaddr);
+unsigned long fake_vma_pfn(const struct fake_vma *vma, unsigned long vaddr);
+
 /* An address space with one user and no limit. */
 struct mm_struct *fake_mm_create(void);
 /* Add memory at vma->start; the frames are the caller's choice. */

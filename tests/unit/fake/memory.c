@@ -186,7 +186,7 @@ void fake_mm_add(struct mm_struct *mm, const struct fake_vma *vma)
 		mm->vmas[mm->nvmas++] = *vma;
 }
 
-static struct fake_vma *mm_vma(const struct mm_struct *mm, unsigned long vaddr)
+struct fake_vma *fake_mm_vma(const struct mm_struct *mm, unsigned long vaddr)
 {
 	struct fake_vma *vma;
 
@@ -197,7 +197,7 @@ static struct fake_vma *mm_vma(const struct mm_struct *mm, unsigned long vaddr)
 	return NULL;
 }
 
-static unsigned long vma_pfn(const struct fake_vma *vma, unsigned long vaddr)
+unsigned long fake_vma_pfn(const struct fake_vma *vma, unsigned long vaddr)
 {
 	unsigned long i = (vaddr - vma->start) >> PAGE_SHIFT;
 	unsigned long npages = vma->cut + vma->npages + vma->cut_behind;
@@ -213,9 +213,9 @@ static unsigned long vma_pfn(const struct fake_vma *vma, unsigned long vaddr)
 
 unsigned long fake_mm_pfn(const struct mm_struct *mm, unsigned long vaddr)
 {
-	const struct fake_vma *vma = mm_vma(mm, vaddr);
+	const struct fake_vma *vma = fake_mm_vma(mm, vaddr);
 
-	return vma ? vma_pfn(vma, vaddr) : 0;
+	return vma ? fake_vma_pfn(vma, vaddr) : 0;
 }
 
 void mmgrab(struct mm_struct *mm)
@@ -260,7 +260,7 @@ static void frames_check_gone(const struct fake_vma *vma)
 	if (vma->kind == FAKE_SHMEM || vma->kind == FAKE_BAR)
 		return;
 	for (i = 0; i < vma->npages; i++) {
-		pfn = vma_pfn(vma, vma->start + (i << PAGE_SHIFT));
+		pfn = fake_vma_pfn(vma, vma->start + (i << PAGE_SHIFT));
 		if (pfn >= FAKE_BULK_PFN)
 			return;
 		if (!frame_of(pfn)->pins && !frame_of(pfn)->reach)
@@ -346,79 +346,6 @@ void fake_mm_exit(struct mm_struct *mm)
 	current = before;
 }
 
-static void mmap_take(struct mm_struct *mm)
-{
-	fake_might_sleep("mmap_lock");
-	if (fake_page_locks)
-		shim_fail("mmap_lock is taken inside page locks");
-	if (mm->mmap_locked)
-		shim_fail("mmap_lock is held already: a deadlock");
-	fake_lock_take(FAKE_RANK_MMAP, "mmap_lock");
-	mm->mmap_locked = true;
-}
-
-static int mmap_take_killable(struct mm_struct *mm)
-{
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	mmap_take(mm);
-	return 0;
-}
-
-static void mmap_drop(struct mm_struct *mm)
-{
-	fake_lock_drop(FAKE_RANK_MMAP, "mmap_lock");
-	mm->mmap_locked = false;
-}
-
-/* Readers keep out each other, too. */
-void mmap_write_lock(struct mm_struct *mm)
-{
-	mmap_take(mm);
-}
-
-int mmap_write_lock_killable(struct mm_struct *mm)
-{
-	return mmap_take_killable(mm);
-}
-
-void mmap_write_unlock(struct mm_struct *mm)
-{
-	mmap_drop(mm);
-}
-
-int mmap_read_lock_killable(struct mm_struct *mm)
-{
-	return mmap_take_killable(mm);
-}
-
-void mmap_read_unlock(struct mm_struct *mm)
-{
-	mmap_drop(mm);
-}
-
-int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
-			struct task_struct *task, bool bypass_rlim)
-{
-	if (!mm->mmap_locked)
-		shim_fail("charging without mmap_lock");
-	if (!inc) {
-		WARN_ON(npages > mm->locked_vm);
-		mm->locked_vm -= npages;
-		return 0;
-	}
-	if (!bypass_rlim) {
-		if (task->mm != mm)
-			shim_fail("another process's limit is asked for");
-		if (mm->locked_vm + npages > mm->limit)
-			return -ENOMEM;
-	}
-	if (!atomic_read(&mm->mm_users))
-		shim_fail("an mm without users is charged");
-	mm->locked_vm += npages;
-	return 0;
-}
-
 /* ---- mmu_notifier: one a mm is enough --------------------------------------- */
 
 struct mmu_notifier *
@@ -478,7 +405,7 @@ void mmu_notifier_put(struct mmu_notifier *notifier)
 /* Let a vma begin at vaddr, if one lies across it. */
 static void vma_cut(struct mm_struct *mm, unsigned long vaddr)
 {
-	struct fake_vma *vma = mm_vma(mm, vaddr), *tail = &mm->vmas[mm->nvmas];
+	struct fake_vma *vma = fake_mm_vma(mm, vaddr), *tail = &mm->vmas[mm->nvmas];
 	unsigned long npages;
 
 	if (!vma || vma->start == vaddr)
@@ -585,7 +512,7 @@ void fake_mm_change(struct mm_struct *mm, unsigned long vaddr,
 	vma_cut(mm, vaddr);
 	vma_cut(mm, vaddr + bytes);
 	if (locked)
-		mmap_take(mm);
+		mmap_write_lock(mm);
 	if (change == FAKE_PROTECT)
 		for (vma = mm->vmas; vma < mm->vmas + mm->nvmas; vma++)
 			if (vma->start >= vaddr && vma->start < vaddr + bytes)
@@ -602,87 +529,8 @@ void fake_mm_change(struct mm_struct *mm, unsigned long vaddr,
 	}
 	invalidate_end(notifier, &range);
 	if (locked)
-		mmap_drop(mm);
+		mmap_write_unlock(mm);
 	srcu_period();
-}
-
-/* ---- areas ------------------------------------------------------------------- */
-
-static struct vm_area_struct *area_of(struct mm_struct *mm,
-				      const struct fake_vma *vma)
-{
-	static struct vm_area_struct area;
-
-	if (!mm->mmap_locked)
-		shim_fail("an area is looked up without mmap_lock");
-	if (!vma)
-		return NULL;
-	area = (struct vm_area_struct) {
-		.vm_mm		= mm,
-		.vm_start	= vma->start,
-		.vm_end		= vma->start + (vma->npages << PAGE_SHIFT),
-		.vm_flags	= (vma->readonly ? 0 : VM_WRITE) |
-				  (vma->kind == FAKE_BAR ? VM_PFNMAP : 0),
-	};
-	return &area;
-}
-
-struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long address)
-{
-	return area_of(mm, mm_vma(mm, address));
-}
-
-struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address)
-{
-	const struct fake_vma *vma, *found = NULL;
-
-	for (vma = mm->vmas; vma < mm->vmas + mm->nvmas; vma++)
-		if (!vma->gone &&
-		    vma->start + (vma->npages << PAGE_SHIFT) > address &&
-		    (!found || vma->start < found->start))
-			found = vma;
-	return area_of(mm, found);
-}
-
-static spinlock_t pte_lock = { { "a page table's lock", .rank = FAKE_RANK_SPIN } };
-
-int follow_pte(struct mm_struct *mm, unsigned long address, pte_t **pte,
-	       spinlock_t **ptl)
-{
-	const struct fake_vma *vma = mm_vma(mm, address);
-	static pte_t entry;
-
-	if (!mm->mmap_locked)
-		shim_fail("a page table is read without mmap_lock");
-	if (!vma || !vma->faulted)
-		return -EINVAL;
-	entry.pfn = vma_pfn(vma, address);
-	entry.write = !vma->readonly;
-	*pte = &entry;
-	*ptl = &pte_lock;
-	spin_lock(&pte_lock);
-	return 0;
-}
-
-/* Drops the lock the first time, as a driver's fault handler may. */
-int fixup_user_fault(struct mm_struct *mm, unsigned long address,
-		     unsigned int flags, bool *unlocked)
-{
-	struct fake_vma *vma = mm_vma(mm, address);
-
-	fake_might_sleep("a page fault");
-	if (!mm->mmap_locked)
-		shim_fail("a page fault without mmap_lock");
-	if (!vma || fake_fault(FAKE_FAULT_PIN) ||
-	    (flags & FAULT_FLAG_WRITE && vma->readonly))
-		return -EFAULT;
-	if (!vma->tried) {
-		vma->tried = true;
-		*unlocked = true;
-		return 0;
-	}
-	vma->faulted = true;
-	return 0;
 }
 
 /* ---- pinning and user memory ------------------------------------------------ */
@@ -734,14 +582,14 @@ static long pin(struct mm_struct *mm, unsigned long start, long npages,
 
 	for (i = 0; i < npages; i++, start += PAGE_SIZE) {
 		if (!vma || start - vma->start >= vma->npages << PAGE_SHIFT)
-			vma = mm_vma(mm, start);
+			vma = fake_mm_vma(mm, start);
 		if (!vma || (write && vma->readonly) || vma->fs_dax ||
 		    vma->kind == FAKE_BAR)
 			break;
 		vma->absent = false;
 		if (vma->zero && write)
 			write_fault(mm, vma);
-		pfn = vma->zero ? FAKE_ZERO_PFN : vma_pfn(vma, start);
+		pfn = vma->zero ? FAKE_ZERO_PFN : fake_vma_pfn(vma, start);
 		pages[i] = pfn_to_page(pfn);
 		if (pfn < FAKE_BULK_PFN) {
 			frame_of(pfn)->kind = vma->kind;
@@ -792,12 +640,12 @@ int get_user_pages_fast_only(unsigned long start, int npages,
 	int i;
 
 	for (i = 0; i < npages; i++, start += PAGE_SIZE) {
-		vma = mm_vma(current->mm, start);
+		vma = fake_mm_vma(current->mm, start);
 		if (!vma || vma->kind == FAKE_BAR || vma->absent ||
 		    (flags & FOLL_WRITE && vma->readonly))
 			break;
 		pages[i] = pfn_to_page(vma->zero ? FAKE_ZERO_PFN :
-						   vma_pfn(vma, start));
+						   fake_vma_pfn(vma, start));
 		references++;
 	}
 	return i;
@@ -896,69 +744,6 @@ void unpin_user_page_range_dirty_lock(struct page *page, unsigned long npages,
 				      bool dirty)
 {
 	frames_unpin(page_to_pfn(page), npages, dirty);
-}
-
-#define USER_BYTES	((1UL << 47) - PAGE_SIZE)
-
-bool access_ok(const void __user *ptr, unsigned long bytes)
-{
-	return bytes <= USER_BYTES && (unsigned long)ptr <= USER_BYTES - bytes;
-}
-
-static bool faults_disabled;
-
-void pagefault_disable(void)
-{
-	faults_disabled = true;
-}
-
-void pagefault_enable(void)
-{
-	faults_disabled = false;
-}
-
-/* Is the page missing? The first ones of user space are never there. */
-static bool user_fault(const void *ptr)
-{
-	return (unsigned long)ptr < 16 * PAGE_SIZE || fake_fault(FAKE_FAULT_COPY);
-}
-
-/* A user can let us wait for a page as long as he likes. */
-static void user_wait(void)
-{
-	if (fake_lock_any() || faults_disabled)
-		shim_fail("user memory is waited for with a lock held");
-}
-
-unsigned long copy_from_user(void *to, const void __user *from,
-			     unsigned long bytes)
-{
-	user_wait();
-	if (user_fault(from))
-		return bytes;
-	memcpy(to, from, bytes);
-	return 0;
-}
-
-unsigned long copy_to_user(void __user *to, const void *from,
-			   unsigned long bytes)
-{
-	user_wait();
-	if (user_fault(to))
-		return bytes;
-	memcpy(to, from, bytes);
-	return 0;
-}
-
-unsigned long __copy_to_user_inatomic(void __user *to, const void *from,
-				      unsigned long bytes)
-{
-	if (!faults_disabled)
-		shim_fail("__copy_to_user_inatomic() with page faults enabled");
-	if (user_fault(to))
-		return bytes;
-	memcpy(to, from, bytes);
-	return 0;
 }
 
 void fake_memory_check(void)
