@@ -65,7 +65,8 @@ static int dirty_start(struct prereg_container *container)
 	while (!ret && (mapping = prereg_mapping_next(container, mapping))) {
 		ret = prereg_dirty_alloc(mapping_dma(mapping));
 		if (!ret)
-			prereg_emulated_set_dirty(mapping_dma(mapping));
+			prereg_emulated_set_dirty(mapping_dma(mapping), 0,
+						  U64_MAX);
 	}
 	container->type1->dirty_tracking = !ret;
 	return ret;
@@ -238,30 +239,28 @@ static int fill_get(struct dirty_piece *piece, void *data)
 	struct prereg_container *container = prereg_container_lock(*id);
 	struct prereg_mapping *mapping;
 	struct prereg_dma *dma;
-	int ret = 0;
+	u64 first, last;
 
 	if (IS_ERR(container))
 		return PTR_ERR(container);
-	if (!container->type1->dirty_tracking)
-		ret = -EINVAL;
-	for (mapping = prereg_mapping_first(container, piece->first,
-					    piece->last);
-	     !ret && mapping && mapping->range.first <= piece->last;
-	     mapping = prereg_mapping_next(container, mapping)) {
+	if (!container->type1->dirty_tracking) {
+		prereg_container_unlock(container);
+		return -EINVAL;
+	}
+	prereg_for_each_mapping(mapping, container, piece->first, piece->last) {
 		dma = mapping_dma(mapping);
+		first = max(piece->first, mapping->range.first);
+		last = min(piece->last, mapping->range.last);
 		piece_add(piece, dma, container->type1->unscoped_groups &&
 				      mapping->registration->region);
 		/* Reported, but what is pinned can be written at any time. */
 		bitmap_clear(dma->dirty,
-			     (max(piece->first, mapping->range.first) -
-			      mapping->range.first) >> PAGE_SHIFT,
-			     (min(piece->last, mapping->range.last) -
-			      max(piece->first, mapping->range.first) + 1) >>
-			     PAGE_SHIFT);
-		prereg_emulated_set_dirty(dma);
+			     (first - mapping->range.first) >> PAGE_SHIFT,
+			     (last - first + 1) >> PAGE_SHIFT);
+		prereg_emulated_set_dirty(dma, first, last);
 	}
 	prereg_container_unlock(container);
-	return ret;
+	return 0;
 }
 
 /* It was not reported after all. */
@@ -273,14 +272,12 @@ static void unfill_get(struct dirty_piece *piece, void *data)
 
 	if (IS_ERR(container))
 		return;
-	for (mapping = prereg_mapping_first(container, piece->first,
-					    piece->last);
-	     mapping && mapping->range.first <= piece->last &&
-	     container->type1->dirty_tracking;
-	     mapping = prereg_mapping_next(container, mapping))
-		prereg_dirty_set(mapping_dma(mapping),
-				 max(piece->first, mapping->range.first),
-				 min(piece->last, mapping->range.last));
+	if (container->type1->dirty_tracking)
+		prereg_for_each_mapping(mapping, container, piece->first,
+					piece->last)
+			prereg_dirty_set(mapping_dma(mapping),
+					 max(piece->first, mapping->range.first),
+					 min(piece->last, mapping->range.last));
 	prereg_container_unlock(container);
 }
 

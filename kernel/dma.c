@@ -84,16 +84,36 @@ prereg_type1_claim(const struct prereg_container *container)
 	return claim ? &claim->claim : NULL;
 }
 
-struct prereg_payer prereg_dma_payer(struct prereg_container *container,
-				     const struct prereg_dma *dma)
+bool prereg_dma_hold_get(struct prereg_container *container,
+		     const struct prereg_dma *dma,
+		     struct prereg_dma_hold *hold)
 {
-	const struct prereg_type1_claim *claim =
-		claim_find(container->type1, dma->registration.owner->mm);
+	struct prereg_owner *owner = dma->registration.owner;
 
-	return (struct prereg_payer) {
-		.task		= claim->task,
-		.lock_cap	= dma->lock_cap,
+	if (!mmget_not_zero(owner->mm))
+		return false;
+	prereg_owner_hold(owner);
+	*hold = (struct prereg_dma_hold) {
+		.owner		= owner,
+		.payer.task	= get_task_struct(claim_find(container->type1,
+							     owner->mm)->task),
+		.payer.lock_cap	= dma->lock_cap,
+		.serial		= dma->serial,
+		.write		= dma->mapping.prot & IOMMU_WRITE,
 	};
+	return true;
+}
+
+void prereg_dma_hold_put(struct prereg_dma_hold *hold)
+{
+	prereg_owner_pay(hold->owner);
+	put_task_struct(hold->payer.task);
+	/*
+	 * Not here: release() takes container->lock, and tells drivers of emulated devices, one
+	 * of which may be calling us.
+	 */
+	mmput_async(hold->owner->mm);
+	prereg_owner_drop(hold->owner);
 }
 
 static struct prereg_type1_claim *claim_alloc(void)
@@ -119,12 +139,8 @@ static void claim_free(struct prereg_type1_claim *claim)
 /* It is mapped nowhere any more: it gives back its memory. */
 static void dma_put_region(struct prereg_dma *dma, unsigned long keep_pages)
 {
-	struct prereg_region *region = dma->registration.region;
-
-	if (region && keep_pages)
-		prereg_region_put_kept(region, keep_pages);
-	else if (region)
-		prereg_region_put(region);
+	if (dma->registration.region)
+		prereg_region_put_kept(dma->registration.region, keep_pages);
 	dma->registration.region = NULL;
 }
 
@@ -256,17 +272,13 @@ u64 prereg_type1_dma_avail(const struct prereg_container *container)
 static int dma_check(struct prereg_container *container, u64 iova, u64 last,
 		     unsigned long vaddr)
 {
-	const struct prereg_hw *hw = container->hw;
-	u64 usable_last, first = iova;
-
 	if (!PAGE_ALIGNED(iova | (last + 1) | vaddr))
 		return -EINVAL;
 	if (prereg_iova_mapped(container, iova, last))
 		return -EEXIST;
 	if (!prereg_type1_dma_avail(container))
 		return -ENOSPC;
-	if (hw && (!hw->ops->usable_range(hw, &first, &usable_last) ||
-		   first != iova || last > usable_last))
+	if (container->hw && !prereg_hw_usable(container->hw, iova, last))
 		return -EINVAL;
 	return 0;
 }
@@ -613,8 +625,7 @@ static struct prereg_dma *dma_without_region(struct prereg_container *container,
 {
 	struct prereg_mapping *mapping;
 
-	for (mapping = prereg_mapping_first(container, iova, U64_MAX); mapping;
-	     mapping = prereg_mapping_next(container, mapping))
+	prereg_for_each_mapping(mapping, container, iova, U64_MAX)
 		if (!mapping->registration->region)
 			return mapping_dma(mapping);
 	return NULL;
@@ -628,39 +639,30 @@ static int dma_make_region(struct prereg_container *container,
 			   struct prereg_dma *dma)
 {
 	const unsigned long vaddr = dma->registration.range.first;
-	const bool write = dma->mapping.prot & IOMMU_WRITE;
 	const u64 iova = dma->mapping.range.first, bytes = dma_bytes(dma);
-	const u64 serial = dma->serial;
-	struct prereg_owner *owner = dma->registration.owner;
-	struct prereg_payer payer = prereg_dma_payer(container, dma);
+	struct prereg_dma_hold hold;
 	struct prereg_region *region;
 	int ret = 0;
 
 	/* Its release() waits for our lock, to remove it. */
-	if (!mmget_not_zero(owner->mm))
+	if (!prereg_dma_hold_get(container, dma, &hold))
 		return -EAGAIN;
-	prereg_owner_hold(owner);
-	get_task_struct(payer.task);
 	prereg_container_unlock(container);
 
-	region = prereg_region_get_implicit(owner, vaddr, bytes, write,
-					    &payer);
+	region = prereg_region_get_implicit(hold.owner, vaddr, bytes,
+					    hold.write, &hold.payer);
 	mutex_lock(&container->lock);
 	dma = prereg_dma_find(container, iova);
 	if (IS_ERR(region)) {
 		ret = PTR_ERR(region);
-	} else if (dma && dma->serial == serial &&
+	} else if (dma && dma->serial == hold.serial &&
 		   !dma->registration.region) {
 		dma_set_region(dma, region);
 		prereg_emulated_charge(dma, true);
 	} else {
 		prereg_region_put(region);
 	}
-	prereg_owner_pay(owner);
-	put_task_struct(payer.task);
-	/* Not here: its release() takes the lock. */
-	mmput_async(owner->mm);
-	prereg_owner_drop(owner);
+	prereg_dma_hold_put(&hold);
 	return ret;
 }
 

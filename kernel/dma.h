@@ -120,9 +120,31 @@ struct prereg_dma *prereg_dma_find(struct prereg_container *container,
 /* Does a mapping lie across the cut, that is on both sides of it? */
 bool prereg_dma_is_cut(struct prereg_container *container, u64 cut);
 
-/* Who pays for what is pinned for a mapping; its claim keeps the task alive. */
-struct prereg_payer prereg_dma_payer(struct prereg_container *container,
-				     const struct prereg_dma *dma);
+/* The claim of current->mm, or NULL. */
+struct prereg_claim *
+prereg_type1_claim(const struct prereg_container *container);
+
+/**
+ * struct prereg_dma_hold - what it takes to pin for a mapping without container->lock
+ * @owner: whose memory; struct reference, and mm_users of its mm
+ * @payer: reference to its task
+ * @serial: of the mapping, to see whether it is still the same one
+ * @write: pin for writing
+ */
+struct prereg_dma_hold {
+	struct prereg_owner	*owner;
+	struct prereg_payer	payer;
+	u64			serial;
+	bool			write;
+};
+
+/* Return: false: the owner is dying. */
+bool prereg_dma_hold_get(struct prereg_container *container,
+		     const struct prereg_dma *dma,
+		     struct prereg_dma_hold *hold);
+
+/* The reverse, with or without the lock. */
+void prereg_dma_hold_put(struct prereg_dma_hold *hold);
 
 /* How many more mappings there may be. */
 u64 prereg_type1_dma_avail(const struct prereg_container *container);
@@ -184,8 +206,8 @@ void prereg_emulated_stay(struct prereg_container *container, u64 first,
  */
 void prereg_emulated_charge(struct prereg_dma *dma, bool by_region);
 
-/* Its pinned pages are dirty. */
-void prereg_emulated_set_dirty(struct prereg_dma *dma);
+/* Its pinned pages at [first, last] are dirty. */
+void prereg_emulated_set_dirty(struct prereg_dma *dma, u64 first, u64 last);
 
 /* The mapping is gone; what a driver has not unpinned stays pinned. */
 void prereg_emulated_forget(struct prereg_dma *dma);

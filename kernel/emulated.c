@@ -16,7 +16,6 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -73,12 +72,12 @@ void prereg_emulated_charge(struct prereg_dma *dma, bool by_region)
 			 by_region ? dma->npages : -(long)dma->npages);
 }
 
-void prereg_emulated_set_dirty(struct prereg_dma *dma)
+void prereg_emulated_set_dirty(struct prereg_dma *dma, u64 first, u64 last)
 {
 	struct prereg_range *range;
 
-	for (range = prereg_range_find(&dma->pages, 0, U64_MAX); range;
-	     range = prereg_range_next(range))
+	for (range = prereg_range_find(&dma->pages, first, last);
+	     range && range->first <= last; range = prereg_range_next(range))
 		prereg_dirty_set(dma, range->first, range->last);
 }
 
@@ -107,9 +106,7 @@ static struct prereg_dma *dma_with_pages(struct prereg_container *container,
 	struct prereg_mapping *mapping;
 	struct prereg_dma *dma;
 
-	for (mapping = prereg_mapping_first(container, first, last);
-	     mapping && mapping->range.first <= last;
-	     mapping = prereg_mapping_next(container, mapping)) {
+	prereg_for_each_mapping(mapping, container, first, last) {
 		dma = mapping_dma(mapping);
 		if (dma->npages && !(untold && dma->going) &&
 		    (!owner || mapping->registration->owner == owner))
@@ -158,92 +155,45 @@ void prereg_emulated_stay(struct prereg_container *container, u64 first,
 {
 	struct prereg_mapping *mapping;
 
-	for (mapping = prereg_mapping_first(container, first, last);
-	     mapping && mapping->range.first <= last;
-	     mapping = prereg_mapping_next(container, mapping))
+	prereg_for_each_mapping(mapping, container, first, last)
 		mapping_dma(mapping)->going = false;
+}
+
+/* Who cannot be told of an UNMAP is not noted, and may not pin. */
+static void device_note(unsigned long id, struct vfio_device *vdev, bool opened)
+{
+	struct prereg_container *container = prereg_container_held(id);
+
+	if (!vdev->ops->dma_unmap)
+		return;
+	mutex_lock(&container->devices_lock);
+	mutex_lock(&container->lock);
+	if (opened) {
+		list_add(&vdev->iommu_entry, &container->devices);
+		container->ndevices++;
+	} else {
+		list_del(&vdev->iommu_entry);
+		container->ndevices--;
+	}
+	mutex_unlock(&container->lock);
+	mutex_unlock(&container->devices_lock);
 }
 
 void prereg_emulated_register_device(void *iommu_data,
 				     struct vfio_device *vdev)
 {
-	struct prereg_container *container =
-		prereg_container_held((unsigned long)iommu_data);
-
-	if (!vdev->ops->dma_unmap)
-		return;
-	mutex_lock(&container->devices_lock);
-	mutex_lock(&container->lock);
-	list_add(&vdev->iommu_entry, &container->devices);
-	container->ndevices++;
-	mutex_unlock(&container->lock);
-	mutex_unlock(&container->devices_lock);
+	device_note((unsigned long)iommu_data, vdev, true);
 }
 
 void prereg_emulated_unregister_device(void *iommu_data,
 				       struct vfio_device *vdev)
 {
-	struct prereg_container *container =
-		prereg_container_held((unsigned long)iommu_data);
-
-	if (!vdev->ops->dma_unmap)
-		return;
-	mutex_lock(&container->devices_lock);
-	mutex_lock(&container->lock);
-	list_del(&vdev->iommu_entry);
-	container->ndevices--;
-	mutex_unlock(&container->lock);
-	mutex_unlock(&container->devices_lock);
+	device_note((unsigned long)iommu_data, vdev, false);
 }
 
-/**
- * struct page_request - what is to be pinned, looked up under container->lock
- * @owner: struct reference, and mm_users of its mm
- * @payer: reference to its task
- * @serial: of the mapping
- * @vaddr: of the page
- * @write: pin it for writing
- * @charge: it is not charged yet
- */
-struct page_request {
-	struct prereg_owner	*owner;
-	struct prereg_payer	payer;
-	u64			serial;
-	unsigned long		vaddr;
-	bool			write;
-	bool			charge;
-};
-
-static int request_begin(struct prereg_container *container,
-			 const struct prereg_dma *dma, u64 iova,
-			 struct page_request *request)
-{
-	struct prereg_owner *owner = dma->registration.owner;
-
-	if (!mmget_not_zero(owner->mm))
-		return -ENODEV;
-	prereg_owner_hold(owner);
-	request->owner = owner;
-	request->payer = prereg_dma_payer(container, dma);
-	get_task_struct(request->payer.task);
-	request->serial = dma->serial;
-	request->vaddr = dma_vaddr(dma, iova);
-	request->write = dma->mapping.prot & IOMMU_WRITE;
-	return 0;
-}
-
-static void request_end(struct page_request *request)
-{
-	prereg_owner_pay(request->owner);
-	put_task_struct(request->payer.task);
-	/* Not here: release() tells drivers, one of which calls us. */
-	mmput_async(request->owner->mm);
-	prereg_owner_drop(request->owner);
-}
-
-/* A pinned and charged page for a request, or ERR_PTR(). No lock held. */
-static struct prereg_page *page_make(const struct page_request *request,
-				     u64 iova)
+/* A page, pinned and charged for, or ERR_PTR(). charge: it is not charged yet. No lock held. */
+static struct prereg_page *page_make(const struct prereg_dma_hold *hold,
+				     unsigned long vaddr, u64 iova, bool charge)
 {
 	struct prereg_page *page;
 	int ret = 0;
@@ -254,17 +204,16 @@ static struct prereg_page *page_make(const struct page_request *request,
 	page->range.first = iova;
 	page->range.last = iova + PAGE_SIZE - 1;
 	page->pins = 1;
-	if (request->charge)
-		ret = prereg_owner_charge(request->owner, 1, &request->payer);
+	if (charge)
+		ret = prereg_owner_charge(hold->owner, 1, &hold->payer);
 	else
-		prereg_owner_owe(request->owner, -1);
+		prereg_owner_owe(hold->owner, -1);
 	if (ret)
 		goto free_page;
-	ret = prereg_page_pin(request->owner, request->vaddr, request->write,
-			      &page->page);
+	ret = prereg_page_pin(hold->owner, vaddr, hold->write, &page->page);
 	if (!ret)
 		return page;
-	prereg_owner_owe(request->owner, 1);
+	prereg_owner_owe(hold->owner, 1);
 free_page:
 	kfree(page);
 	return ERR_PTR(ret);
@@ -288,53 +237,62 @@ static struct prereg_dma *dma_to_pin(struct prereg_container *container,
 }
 
 /*
+ * Pin once more what a driver has pinned already. Return: 1; 0: nobody has, the mapping is in
+ * @dma; errors of dma_to_pin(). container->lock held.
+ */
+static int pin_again(struct prereg_container *container, u64 iova, int prot,
+		     struct prereg_dma **dma, struct page **result)
+{
+	struct prereg_page *page;
+
+	*dma = dma_to_pin(container, iova, prot);
+	if (IS_ERR(*dma))
+		return PTR_ERR(*dma);
+	page = page_find(*dma, iova);
+	if (!page)
+		return 0;
+	page->pins++;
+	*result = page->page;
+	return 1;
+}
+
+/*
  * Pin the page at an IOVA, a multiple of PAGE_SIZE. Pinning holds no lock: the mapping is
  * looked up again afterwards, and may be gone or another one's.
  */
 static int pin_page(struct prereg_container *container, u64 iova, int prot,
 		    struct page **result)
 {
-	struct page_request request;
-	struct prereg_page *page, *there;
+	struct prereg_dma_hold hold;
+	struct prereg_page *page;
 	struct prereg_dma *dma;
+	unsigned long vaddr;
+	bool charge;
 	int ret;
 
 	mutex_lock(&container->lock);
-	dma = dma_to_pin(container, iova, prot);
-	if (IS_ERR(dma)) {
-		mutex_unlock(&container->lock);
-		return PTR_ERR(dma);
+	ret = pin_again(container, iova, prot, &dma, result);
+	if (!ret) {
+		vaddr = dma_vaddr(dma, iova);
+		charge = !dma->registration.region;
+		if (!prereg_dma_hold_get(container, dma, &hold))
+			ret = -ENODEV;
 	}
-	there = page_find(dma, iova);
-	if (there) {
-		there->pins++;
-		*result = there->page;
-		mutex_unlock(&container->lock);
-		return 0;
-	}
-	request.charge = !dma->registration.region;
-	ret = request_begin(container, dma, iova, &request);
 	mutex_unlock(&container->lock);
 	if (ret)
-		return ret;
+		return min(ret, 0);
 
-	page = page_make(&request, iova);
+	page = page_make(&hold, vaddr, iova, charge);
 	if (IS_ERR(page)) {
-		request_end(&request);
-		return PTR_ERR(page);
+		ret = PTR_ERR(page);
+		goto release;
 	}
 
 	mutex_lock(&container->lock);
-	dma = dma_to_pin(container, iova, prot);
-	there = IS_ERR(dma) ? NULL : page_find(dma, iova);
-	if (IS_ERR(dma)) {
-		ret = PTR_ERR(dma);
-	} else if (there) {
-		there->pins++;
-		*result = there->page;
-	} else if (dma->serial != request.serial) {
+	ret = pin_again(container, iova, prot, &dma, result);
+	if (!ret && dma->serial != hold.serial)
 		ret = -EINVAL;
-	} else {
+	if (!ret) {
 		page_add(container, dma, page);
 		*result = page->page;
 		page = NULL;
@@ -343,11 +301,12 @@ static int pin_page(struct prereg_container *container, u64 iova, int prot,
 
 	if (page) {
 		prereg_page_unpin(page->page, false);
-		prereg_owner_owe(request.owner, 1);
+		prereg_owner_owe(hold.owner, 1);
 		kfree(page);
 	}
-	request_end(&request);
-	return ret;
+release:
+	prereg_dma_hold_put(&hold);
+	return min(ret, 0);
 }
 
 /* The group's driver pins what it writes: only what is pinned can be dirty by it. */

@@ -192,6 +192,16 @@ int prereg_hw_attach(struct prereg_container *container,
 void prereg_hw_detach(struct prereg_container *container,
 		      struct iommu_group *group);
 
+/* Can all of [first, last] be mapped, for types 1 and 3? */
+static inline bool prereg_hw_usable(const struct prereg_hw *hw, u64 first,
+				    u64 last)
+{
+	u64 usable_first = first, usable_last;
+
+	return hw->ops->usable_range(hw, &usable_first, &usable_last) &&
+	       usable_first == first && last <= usable_last;
+}
+
 static inline int prereg_hw_map(struct prereg_hw *hw, u64 iova,
 				const struct prereg_region *region, u64 offset,
 				u64 bytes, int prot, bool interruptible)

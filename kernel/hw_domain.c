@@ -230,12 +230,7 @@ static int hw_domain_check(const struct prereg_hw *hw,
 			   const struct prereg_region *region, u64 offset,
 			   u64 bytes)
 {
-	u64 first = iova, last;
-
-	if (!hw_domain_usable_range(hw, &first, &last) || first != iova ||
-	    bytes - 1 > last - iova)
-		return -ENXIO;
-	return 0;
+	return prereg_hw_usable(hw, iova, iova + bytes - 1) ? 0 : -ENXIO;
 }
 
 /*

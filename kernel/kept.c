@@ -34,36 +34,48 @@ static void kept_count(struct prereg_region *region, long npages)
 	prereg_stat_add(PREREG_STAT_KEPT_PAGES, npages);
 }
 
-void prereg_kept_remove(struct prereg_region *region)
+/* Out of the lists. owner->lock and prereg_kept_lock held, as for the next one. */
+static void kept_remove_locked(struct prereg_region *region)
 {
-	lockdep_assert_held(&region->owner->lock);
-
-	list_del_init(&region->kept_entry);
-	spin_lock(&prereg_kept_lock);
+	list_del(&region->kept_entry);
 	list_del(&region->lru_entry);
-	spin_unlock(&prereg_kept_lock);
 	kept_count(region, -(long)region->npages);
 }
 
-void prereg_kept_drop(struct prereg_region *region, struct list_head *dropped)
+static void kept_drop_locked(struct prereg_region *region,
+			     struct list_head *dropped)
 {
-	prereg_kept_remove(region);
+	kept_remove_locked(region);
+	prereg_region_unlist(region);
 	list_add_tail(&region->kept_entry, dropped);
 	/* The owner's release() waits for it. */
 	region->owner->dropping++;
 }
 
-/* Also out of the tree. owner->lock held. */
+void prereg_kept_remove(struct prereg_region *region)
+{
+	lockdep_assert_held(&region->owner->lock);
+
+	spin_lock(&prereg_kept_lock);
+	kept_remove_locked(region);
+	spin_unlock(&prereg_kept_lock);
+}
+
+void prereg_kept_drop(struct prereg_region *region, struct list_head *dropped)
+{
+	lockdep_assert_held(&region->owner->lock);
+
+	spin_lock(&prereg_kept_lock);
+	kept_drop_locked(region, dropped);
+	spin_unlock(&prereg_kept_lock);
+}
+
+/* owner->lock held. */
 static void kept_drop_oldest(struct prereg_owner *owner,
 			     struct list_head *dropped)
 {
-	struct prereg_region *region =
-		list_first_entry(&owner->kept, struct prereg_region,
-				 kept_entry);
-
-	prereg_range_remove(&region->range, &owner->regions);
-	region->listed = false;
-	prereg_kept_drop(region, dropped);
+	prereg_kept_drop(list_first_entry(&owner->kept, struct prereg_region,
+					  kept_entry), dropped);
 }
 
 void prereg_kept_drop_all(struct prereg_owner *owner,
@@ -151,12 +163,7 @@ static unsigned long kept_shrink_one(struct prereg_region *region,
 
 	if (!spin_trylock(&owner->lock))
 		return 0;
-	prereg_range_remove(&region->range, &owner->regions);
-	region->listed = false;
-	list_del(&region->lru_entry);
-	list_move_tail(&region->kept_entry, dropped);
-	kept_count(region, -(long)region->npages);
-	owner->dropping++;
+	kept_drop_locked(region, dropped);
 	spin_unlock(&owner->lock);
 	return region->npages;
 }

@@ -419,7 +419,7 @@ void prereg_region_dirty(struct prereg_region *region)
 	const struct prereg_segment *segment;
 	struct folio *folio;
 	unsigned long pfn;
-	u32 i, page, end;
+	u32 i, page, end, step;
 
 	for (segment = region->segments;
 	     segment < region->segments + region->nsegments; segment++) {
@@ -434,10 +434,10 @@ void prereg_region_dirty(struct prereg_region *region)
 					folio_mark_dirty(folio);
 					folio_unlock(folio);
 				}
-				page += folio_nr_pages(folio) -
-					folio_page_idx(folio, pfn_to_page(pfn));
-				pfn += folio_nr_pages(folio) -
+				step = folio_nr_pages(folio) -
 				       folio_page_idx(folio, pfn_to_page(pfn));
+				page += step;
+				pfn += step;
 			}
 			if (i % PREREG_PIN_BATCH == 0)
 				cond_resched();

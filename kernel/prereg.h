@@ -530,6 +530,12 @@ u64 prereg_mappings_left(const struct prereg_container *container);
 struct prereg_mapping *
 prereg_mapping_first(struct prereg_container *container, u64 first, u64 last);
 
+/* Those that reach into [first, last], in IOVA order; none may be taken out meanwhile. */
+#define prereg_for_each_mapping(mapping, container, from, to)		\
+	for (mapping = prereg_mapping_first(container, from, to);	\
+	     mapping && mapping->range.first <= (to);			\
+	     mapping = prereg_mapping_next(container, mapping))
+
 /* Is anything mapped in [first, last]? */
 bool prereg_iova_mapped(struct prereg_container *container, u64 first,
 			u64 last);
@@ -577,10 +583,6 @@ void prereg_type1_hw_goes(struct prereg_container *container);
 
 /* Unmap everything, give up all claims and free container->type1. container->lock held. */
 void prereg_type1_free(struct prereg_container *container);
-
-/* What current->mm has in the container, or NULL. container->lock held. */
-struct prereg_claim *
-prereg_type1_claim(const struct prereg_container *container);
 
 /*
  * VFIO attaches a group; one without an IOMMU is of emulated devices. Return: 0;

@@ -42,6 +42,14 @@ static void prereg_region_free(struct prereg_region *region)
 	kfree(region);
 }
 
+void prereg_region_unlist(struct prereg_region *region)
+{
+	if (!region->listed)
+		return;
+	prereg_range_remove(&region->range, &region->owner->regions);
+	region->listed = false;
+}
+
 /* Charge and pin; what has no pages to be pinned (-EFAULT) costs nothing either. */
 static int prereg_region_fill(struct prereg_region *region,
 			      const struct prereg_payer *payer)
@@ -83,10 +91,8 @@ static int prereg_region_populate(struct prereg_region *region,
 	}
 
 	spin_lock(&owner->lock);
-	if (ret && region->listed) {
-		prereg_range_remove(&region->range, &owner->regions);
-		region->listed = false;
-	}
+	if (ret)
+		prereg_region_unlist(region);
 	/* Pairs with prereg_region_state(): the segments are filled. */
 	smp_store_release(&region->state, ret ? PREREG_REGION_FAILED :
 						PREREG_REGION_READY);
@@ -125,10 +131,8 @@ static void region_put(struct prereg_region *region, unsigned long keep_pages)
 	ready = region->state == PREREG_REGION_READY;
 	if (last && ready && keep_pages)
 		kept = prereg_kept_add(region, keep_pages, &dropped);
-	if (last && !kept && region->listed) {
-		prereg_range_remove(&region->range, &owner->regions);
-		region->listed = false;
-	}
+	if (last && !kept)
+		prereg_region_unlist(region);
 	spin_unlock(&owner->lock);
 	prereg_kept_free(&dropped);
 
@@ -212,16 +216,6 @@ static void region_use(struct prereg_region *region)
 		prereg_kept_remove(region);
 }
 
-/* Others do not find it any more; if it is kept, it goes. owner->lock held. */
-static void region_unlist(struct prereg_region *region,
-			  struct list_head *dropped)
-{
-	prereg_range_remove(&region->range, &region->owner->regions);
-	region->listed = false;
-	if (!region->users)
-		prereg_kept_drop(region, dropped);
-}
-
 /* Is an invalidation under way that may be about the region? owner->lock held. */
 static bool region_is_going(const struct prereg_region *region)
 {
@@ -254,8 +248,12 @@ static int region_list(struct prereg_region *new, struct list_head *dropped)
 				      region->npages > new->npages))
 			return 0;
 	}
-	while ((region = region_first(owner, first, last)))
-		region_unlist(region, dropped);
+	while ((region = region_first(owner, first, last))) {
+		if (region->users)
+			prereg_region_unlist(region);
+		else
+			prereg_kept_drop(region, dropped);
+	}
 	prereg_range_insert(&new->range, &owner->regions);
 	new->listed = true;
 	/* What is going to be pinned may be what is just going. */
@@ -288,7 +286,7 @@ void prereg_regions_invalidate(struct prereg_owner *owner,
 			continue;
 		region->doubts++;
 		if (!region->users && may_sleep)
-			region_unlist(region, &dropped);
+			prereg_kept_drop(region, &dropped);
 	}
 	spin_unlock(&owner->lock);
 	prereg_kept_free(&dropped);

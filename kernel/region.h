@@ -165,6 +165,9 @@ void prereg_region_put(struct prereg_region *region);
 void prereg_region_put_kept(struct prereg_region *region,
 			    unsigned long keep_pages);
 
+/* Others do not find it any more, if they did. owner->lock held. */
+void prereg_region_unlist(struct prereg_region *region);
+
 /*
  * An invalidation of [first, last] begins. If it may change what is there, what is kept there
  * goes (or, where we may not sleep, is doubtful), and what is in use is doubtful: a MAP
@@ -275,7 +278,7 @@ bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
 /* It has a user again. */
 void prereg_kept_remove(struct prereg_region *region);
 
-/* It goes; it is not listed any more. */
+/* It goes, and others do not find it any more. */
 void prereg_kept_drop(struct prereg_region *region, struct list_head *dropped);
 
 /* All that is kept of an owner goes. */

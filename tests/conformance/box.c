@@ -2,6 +2,7 @@
 /* A container with memory around it, what the device does to it, and one call at a time. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -180,5 +181,44 @@ void run_call(const struct scenario *s)
 		say("%+lld pages pinned", pinned);
 	if (charged != pinned)
 		say("%+lld pages charged", charged);
+	box_close(&box);
+}
+
+void box_detach(struct box *box)
+{
+	edu_close(&box->rig.edu);
+	close(box->rig.dev.device);
+	box->rig.dev.device = -1;
+	say_ret(vfio_group_detach(box->rig.dev.group));
+}
+
+char *box_open_kind(struct box *box, enum mem_kind kind, size_t bytes)
+{
+	char *p;
+
+	if (kind == MEM_HUGETLB && (meter_meminfo_kib("Hugepagesize") != 2048 || !mem_hugetlb_reserve(2))) {
+		say_skip("no huge pages are to be had");
+		return NULL;
+	}
+	p = mem_alloc(bytes, kind);
+	return tap_expect(p, "memory: %s", strerror(errno)) && box_open_bare(box) ? p : NULL;
+}
+
+void run_fork(const struct scenario *s)
+{
+	struct box box;
+	pid_t pid;
+
+	(void)s;
+	if (!box_open(&box))
+		return;
+	pid = fork();
+	if (!pid)
+		for (;;)
+			pause();
+	say_reach(&box, IOVA, box.mem);
+	kill(pid, SIGKILL);
+	pid_wait(pid, 20000);
+	say_reach(&box, IOVA + page(), box.mem + page());
 	box_close(&box);
 }

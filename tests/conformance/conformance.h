@@ -128,6 +128,10 @@ bool box_open(struct box *box);
 /* The same, with nothing registered nor mapped. */
 bool box_open_bare(struct box *box);
 void box_close(struct box *box);
+/* Its group leaves, and says so; the container's fd stays open. */
+void box_detach(struct box *box);
+/* The same as box_open_bare(), and @bytes of memory of a kind; NULL: skipped, or after a failed assertion. */
+char *box_open_kind(struct box *box, enum mem_kind kind, size_t bytes);
 
 /* Address space that nothing uses, aligned to 2 MiB. */
 char *address_space(size_t bytes);
@@ -156,6 +160,9 @@ int box_call(struct box *box, const struct call *call);
  * and how pins and charge changed, if they did.
  */
 void run_call(const struct scenario *s);
+
+/* A child shares the mapped pages at first; their owner writes to them after the fork. */
+void run_fork(const struct scenario *s);
 
 /* One of the lifetime suite's cases, whose name is the scenario's. */
 void run_held(const struct scenario *s);

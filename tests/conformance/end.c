@@ -35,10 +35,7 @@ static void run_detach(const struct scenario *s)
 	(void)s;
 	if (!box_open(&box))
 		return;
-	edu_close(&box.rig.edu);
-	close(box.rig.dev.device);
-	box.rig.dev.device = -1;
-	say_ret(vfio_group_detach(box.rig.dev.group));
+	box_detach(&box);
 	say("%lld pages pinned", pins(0));
 	say("%lld KiB charged", charge_kib());
 	box_close(&box);

@@ -61,26 +61,6 @@ static void run_foreign(const struct scenario *s)
 	box_close(&box);
 }
 
-/* A child shares the pages at first; the owner writes to them after the fork. */
-static void run_fork(const struct scenario *s)
-{
-	struct box box;
-	pid_t pid;
-
-	(void)s;
-	if (!box_open(&box))
-		return;
-	pid = fork();
-	if (!pid)
-		for (;;)
-			pause();
-	say_reach(&box, IOVA, box.mem);
-	kill(pid, SIGKILL);
-	pid_wait(pid, 20000);
-	say_reach(&box, IOVA + page(), box.mem + page());
-	box_close(&box);
-}
-
 /* A child's call fails; may another process use the container then? */
 static void run_failed_owner(const struct scenario *s)
 {

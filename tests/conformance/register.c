@@ -88,12 +88,8 @@ static void run_kinds(const struct scenario *s)
 	struct box box;
 	char *p;
 
-	if (s->kind == MEM_HUGETLB && (meter_meminfo_kib("Hugepagesize") != 2048 || !mem_hugetlb_reserve(2))) {
-		say_skip("no huge pages are to be had");
-		return;
-	}
-	p = mem_alloc(bytes, s->kind);
-	if (!tap_expect(p, "memory: %s", strerror(errno)) || !box_open_bare(&box))
+	p = box_open_kind(&box, s->kind, bytes);
+	if (!p)
 		return;
 	say_ret(spapr_register(box.fd, p, bytes));
 	say("%s", pins(bytes / page()) == (long long)(bytes / page()) ? "each page pinned once" : "other pins");

@@ -188,25 +188,6 @@ static void run_execve(const struct scenario *s)
 	box_close(&box);
 }
 
-/* A child shares pages with its parent at first; the parent writes to them after the fork. */
-static void run_fork(const struct scenario *s)
-{
-	struct box box;
-	pid_t pid;
-
-	(void)s;
-	if (!box_open(&box))
-		return;
-	pid = fork();
-	if (!pid)
-		for (;;)
-			pause();
-	say_reach(&box, IOVA, box.mem);
-	guest_kill(pid);
-	say_reach(&box, IOVA + page(), box.mem + page());
-	box_close(&box);
-}
-
 #define BELONGS "memory belongs to the address space, not to the fd"
 
 static const struct scenario process[] = {
@@ -249,10 +230,7 @@ static void run_detach(const struct scenario *s)
 	(void)s;
 	if (!box_open(&box))
 		return;
-	edu_close(&box.rig.edu);
-	close(box.rig.dev.device);
-	box.rig.dev.device = -1;
-	say_ret(vfio_group_detach(box.rig.dev.group));
+	box_detach(&box);
 	say("%lld pinned", pins(0));
 	say("%lld charged", charge());
 	box_close(&box);

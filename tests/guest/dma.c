@@ -384,12 +384,8 @@ static void test_owner_death(void)
 	char *canary;
 	int pair[2];
 
-	if (!tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair"))
-		return;
 	tap_step("an owner maps 16 MiB; its child holds container, group and device");
-	if (!tap_expect_ret(proc_start(&owner, gunner_owner, &pair[1]), 0, "start") ||
-	    !tap_expect_ret(sock_expect(owner.sock, MSG_READY), 0, "the owner is ready") ||
-	    !tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "its child is ready"))
+	if (!rig_start_owner(&owner, gunner_owner, pair, MSG_READY))
 		return;
 	tap_step("kill the owner");
 	before = meter_free_kib();

@@ -311,12 +311,8 @@ void test_new_owner(void)
 	struct proc owner;
 	int pair[2];
 
-	if (!tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair"))
-		return;
 	tap_step("an owner has 8 MiB mapped; its child holds the fds and is refused");
-	if (!tap_expect_ret(proc_start(&owner, dying_owner, &pair[1]), 0, "start") ||
-	    !tap_expect_ret(sock_expect(owner.sock, MSG_READY), 0, "owner is ready") ||
-	    !tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "child is ready"))
+	if (!rig_start_owner(&owner, dying_owner, pair, MSG_READY))
 		return;
 	sock_send(pair[0], MSG_GO);
 	tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "child was refused");
@@ -399,12 +395,8 @@ void test_windows_after_death(void)
 	struct proc owner;
 	int pair[2];
 
-	if (!tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair"))
-		return;
 	tap_step("an owner has two windows of its own, and no default one; its child holds the fds");
-	if (!tap_expect_ret(proc_start(&owner, window_owner, &pair[1]), 0, "start") ||
-	    !tap_expect_ret(sock_expect(owner.sock, MSG_READY), 0, "owner is ready") ||
-	    !tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "child is ready"))
+	if (!rig_start_owner(&owner, window_owner, pair, MSG_READY))
 		return;
 	tap_step("kill the owner: nothing is charged for its windows");
 	proc_kill(&owner);

@@ -322,12 +322,8 @@ void test_guest_outlives(void)
 	struct proc first;
 	int pair[2];
 
-	if (!tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair"))
-		return;
 	tap_step("a process maps memory; another one, which has its fds, its own");
-	if (!tap_expect_ret(proc_start(&first, first_child, &pair[1]), 0, "start") ||
-	    !tap_expect_ret(sock_expect(first.sock, MSG_READY), 0, "the first is ready") ||
-	    !tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "the other is ready"))
+	if (!rig_start_owner(&first, first_child, pair, MSG_READY))
 		return;
 	tap_expect_eq(rig_pins(), PAGES + 1 + GUEST_PAGES, "pinned pages of both");
 	tap_step("the first is killed: what it mapped goes, not the container, nor the other's memory");
@@ -388,12 +384,8 @@ void test_revoked_at_exit(void)
 	struct proc proc;
 	int pair[2];
 
-	if (!tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair"))
-		return;
 	tap_step("a process maps memory; its child has the fds");
-	if (!tap_expect_ret(proc_start(&proc, dying_child, &pair[1]), 0, "start") ||
-	    !tap_expect_ret(sock_expect(proc.sock, MSG_READY), 0, "it is ready") ||
-	    !tap_expect_ret(sock_expect(pair[0], MSG_READY), 0, "its child is ready"))
+	if (!rig_start_owner(&proc, dying_child, pair, MSG_READY))
 		return;
 	tap_step("it is killed: nothing is pinned, its child's device faults where it was mapped");
 	proc_kill(&proc);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 
 #include "meter.h"
@@ -23,6 +24,14 @@ static bool rig_start(struct rig *rig, int ret, const char *bdf)
 bool rig_open_type(struct rig *rig, const char *bdf, int type)
 {
 	return rig_start(rig, vfio_dev_open(&rig->dev, bdf, type), bdf);
+}
+
+bool rig_start_owner(struct proc *owner, int (*fn)(int sock, void *arg), int pair[2], int ready)
+{
+	return tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair") &&
+	       tap_expect_ret(proc_start(owner, fn, &pair[1]), 0, "start the owner") &&
+	       tap_expect_ret(sock_expect(owner->sock, ready), 0, "the owner is ready") &&
+	       tap_expect_ret(sock_expect(pair[0], ready), 0, "its child is ready");
 }
 
 bool rig_open(struct rig *rig, const char *bdf)

@@ -36,6 +36,11 @@ struct rig {
 	int container;
 };
 
+/*
+ * Starts an owner with @fn(its socket, &@pair[1]), which gives the other end of @pair to a child of its own that has
+ * the fds; asserts that both send @ready.
+ */
+bool rig_start_owner(struct proc *owner, int (*fn)(int sock, void *arg), int pair[2], int ready);
 /* Opens the device, a container of its own (of type 7, or @type) and the engine; asserts that it works. */
 bool rig_open(struct rig *rig, const char *bdf);
 bool rig_open_type(struct rig *rig, const char *bdf, int type);
