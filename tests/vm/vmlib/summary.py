@@ -2,7 +2,7 @@
 """The results of several targets as one table: suites x targets, then each skip with its reason."""
 from tabulate import tabulate
 
-from .tap import FAIL, PASS, SKIP
+from .tap import FAIL, PASS, SKIP, result_lines
 
 
 class Summary:
@@ -30,6 +30,11 @@ class Summary:
         # A column is as wide as its head: two lines where there may be.
         heads = [target.replace("-", "\n", 1) if form == "simple" else target for target in self.totals]
         return tabulate(rows, ["suite"] + heads, tablefmt=form, disable_numparse=True, colalign=["left"] + ["right"] * len(heads))
+
+    def failures(self):
+        """What was printed of each test that failed, its target before it."""
+        return [line for target, one in self.totals.items() for result in one.results if result["verdict"] == FAIL
+                for line in [target] + result_lines(result)]
 
     def skips(self):
         """[(reason, tests, targets)], each a text: what was skipped for one reason on the same targets stands together."""

@@ -78,6 +78,13 @@ def show(*lines):
     print("\n".join(lines), flush=True)
 
 
+def result_lines(result):
+    """One of Totals.results as lines to print."""
+    reason = " (%s)" % result["reason"] if result["reason"] else ""
+    return ["  %s  %s: %s%s" % (result["verdict"], result["suite"], result["name"], reason)] + [
+        "        " + note for note in result["notes"]]
+
+
 class Totals:
     """Counts results and prints them, a line each.
 
@@ -104,12 +111,10 @@ class Totals:
 
     def add(self, suite, verdict, name, reason="", notes=()):
         """Counts one result and prints it, with what the test said where it failed."""
-        self.results.append({"suite": suite, "verdict": verdict, "name": name, "reason": reason})
-        lines = ["  %s  %s: %s%s" % (verdict, suite, name, " (%s)" % reason if reason else "")]
-        if verdict == FAIL:
-            lines += ["        " + note for note in list(notes)[-40:]]
+        self.results.append({"suite": suite, "verdict": verdict, "name": name, "reason": reason,
+                             "notes": list(notes)[-40:] if verdict == FAIL else []})
         if verdict == FAIL or not self.brief:
-            self.say(*lines)
+            self.say(*result_lines(self.results[-1]))
 
     def over(self, suite, seconds):
         """A suite, or a part of it, is over: says what came of it."""
