@@ -34,11 +34,17 @@ MODULE_PARM_DESC(keep_mib,
 
 static struct kmem_cache *prereg_dma_cache;
 
+/* Spares clearing each (init_on_alloc): dma_alloc() sets every field. */
+static void dma_construct(void *dma)
+{
+	memset(dma, 0, sizeof(struct prereg_dma));
+}
+
 int prereg_dma_init(void)
 {
 	prereg_dma_cache = kmem_cache_create("prereg_dma",
 					     sizeof(struct prereg_dma), 0,
-					     SLAB_ACCOUNT, NULL);
+					     SLAB_ACCOUNT, dma_construct);
 	return prereg_dma_cache ? 0 : -ENOMEM;
 }
 
@@ -152,6 +158,28 @@ static void dma_end(struct prereg_dma *dma, unsigned long keep_pages)
 	dma_put_region(dma, keep_pages);
 }
 
+/* Mapped nowhere, without a region. NULL: no memory. */
+static struct prereg_dma *dma_alloc(u64 iova, u64 bytes, unsigned long vaddr,
+				    int prot)
+{
+	struct prereg_dma *dma;
+
+	dma = kmem_cache_alloc(prereg_dma_cache, GFP_KERNEL);
+	if (!dma)
+		return NULL;
+	*dma = (struct prereg_dma) {
+		.mapping.range.first		= iova,
+		.mapping.range.last		= iova + bytes - 1,
+		.mapping.registration		= &dma->registration,
+		.mapping.prot			= prot,
+		.registration.range.first	= vaddr,
+		.registration.range.last	= vaddr + bytes - 1,
+		.lock_cap			= capable(CAP_IPC_LOCK),
+		.pages				= RB_ROOT,
+	};
+	return dma;
+}
+
 static void dma_free(struct prereg_dma *dma)
 {
 	dma_end(dma, 0);
@@ -159,7 +187,7 @@ static void dma_free(struct prereg_dma *dma)
 	kmem_cache_free(prereg_dma_cache, dma);
 }
 
-static void dmas_free(struct rb_root *taken)
+static void dmas_free(struct llist_head *taken)
 {
 	struct prereg_mapping *mapping;
 
@@ -173,7 +201,7 @@ static void dmas_free(struct rb_root *taken)
 static void claim_disown(struct prereg_container *container,
 			 struct prereg_type1_claim *claim)
 {
-	struct rb_root taken = RB_ROOT;
+	LLIST_HEAD(taken);
 
 	prereg_mapping_take(container, 0, U64_MAX, claim->claim.owner, &taken);
 	dmas_free(&taken);
@@ -234,8 +262,8 @@ static void dmas_put_regions(struct prereg_container *container)
 /* Without emulated devices VFIO releases the container next. */
 void prereg_type1_hw_goes(struct prereg_container *container)
 {
-	struct rb_root taken = RB_ROOT;
 	struct prereg_type1_claim *claim;
+	LLIST_HEAD(taken);
 
 	if (container->type1->emulated_groups) {
 		prereg_mappings_unmap(container);
@@ -268,17 +296,17 @@ u64 prereg_type1_dma_avail(const struct prereg_container *container)
 		   prereg_mappings_left(container));
 }
 
-/* May something be mapped there? Errors of prereg_dma_map(). */
-static int dma_check(struct prereg_container *container, u64 iova, u64 last,
-		     unsigned long vaddr)
+/*
+ * May something be mapped there? Errors of prereg_dma_map(); -EEXIST would come before
+ * these, but whoever enters it in the tree sees that anyway.
+ */
+static int dma_check(const struct prereg_container *container,
+		     const struct prereg_range *range)
 {
-	if (!PAGE_ALIGNED(iova | (last + 1) | vaddr))
-		return -EINVAL;
-	if (prereg_iova_mapped(container, iova, last))
-		return -EEXIST;
 	if (!prereg_type1_dma_avail(container))
 		return -ENOSPC;
-	if (container->hw && !prereg_hw_usable(container->hw, iova, last))
+	if (container->hw &&
+	    !prereg_hw_usable(container->hw, range->first, range->last))
 		return -EINVAL;
 	return 0;
 }
@@ -302,6 +330,10 @@ static int dma_parts_get(struct dma_parts *parts, const struct prereg_dma *dma,
 			 bool has_hw)
 {
 	const struct prereg_range *range = &dma->registration.range;
+	const struct prereg_payer payer = {
+		.task		= current,
+		.lock_cap	= dma->lock_cap,
+	};
 	struct prereg_region *region;
 	struct prereg_owner *owner;
 
@@ -321,7 +353,7 @@ static int dma_parts_get(struct dma_parts *parts, const struct prereg_dma *dma,
 		region = prereg_region_get_implicit(owner, range->first,
 						    dma_bytes(dma),
 						    dma->mapping.prot & IOMMU_WRITE,
-						    NULL);
+						    &payer);
 		if (IS_ERR(region))
 			return PTR_ERR(region);
 		parts->region = region;
@@ -391,23 +423,21 @@ static void dma_set_region(struct prereg_dma *dma, struct prereg_region *region)
 			      region->range.first;
 }
 
-/* Map it with what is there. Return: as prereg_dma_map(); -EAGAIN parts are missing. */
-static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
+/* Is there all that a mapping needs? Errors of prereg_dma_map(); -EAGAIN parts are missing. */
+static int dma_fit(struct prereg_container *container, struct prereg_dma *dma,
 		   struct dma_parts *parts)
 {
 	struct prereg_registration *registration = &dma->registration;
 	struct prereg_type1_claim *claim;
 	int ret;
 
-	ret = dma_check(container, dma->mapping.range.first,
-			dma->mapping.range.last, registration->range.first);
+	ret = dma_check(container, &dma->mapping.range);
 	if (ret)
 		return ret;
 	claim = dma_claim(container, parts);
 	if (!claim)
 		return -EAGAIN;
 	registration->owner = claim->claim.owner;
-	dma->serial = ++container->type1->serial;
 	if (container->hw) {
 		if (!parts->region)
 			parts->region =
@@ -420,11 +450,28 @@ static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
 		dma_set_region(dma, parts->region);
 	}
 	if (container->type1->dirty_tracking && !dma->dirty)
-		ret = prereg_dirty_alloc(dma);
+		return prereg_dirty_alloc(dma);
+	return 0;
+}
+
+/* Map it with what is there. Return: as prereg_dma_map(); -EAGAIN parts are missing. */
+static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
+		   struct dma_parts *parts)
+{
+	const struct prereg_range *range = &dma->mapping.range;
+	int ret;
+
+	if (!PAGE_ALIGNED(range->first | (range->last + 1) |
+			  dma->registration.range.first))
+		return -EINVAL;
+	dma->serial = ++container->type1->serial;
+	ret = dma_fit(container, dma, parts);
 	if (!ret)
 		ret = prereg_mapping_add(container, &dma->mapping);
+	else if (prereg_iova_mapped(container, range->first, range->last))
+		ret = -EEXIST;
 	if (ret)
-		registration->region = NULL;
+		dma->registration.region = NULL;
 	else if (container->hw)
 		parts->region = NULL;
 	return ret;
@@ -439,16 +486,9 @@ int prereg_dma_map(unsigned long id, u64 iova, u64 bytes, unsigned long vaddr,
 	bool has_hw;
 	int ret;
 
-	dma = kmem_cache_zalloc(prereg_dma_cache, GFP_KERNEL);
+	dma = dma_alloc(iova, bytes, vaddr, prot);
 	if (!dma)
 		return -ENOMEM;
-	dma->mapping.range.first = iova;
-	dma->mapping.range.last = iova + bytes - 1;
-	dma->mapping.registration = &dma->registration;
-	dma->mapping.prot = prot;
-	dma->registration.range.first = vaddr;
-	dma->registration.range.last = vaddr + bytes - 1;
-	dma->lock_cap = capable(CAP_IPC_LOCK);
 
 	do {
 		container = prereg_container_lock(id);
@@ -519,12 +559,11 @@ static int dma_unmap_check(struct prereg_container *container, u64 iova,
  */
 static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
 		    bool all, struct prereg_bitmap *bitmap,
-		    struct rb_root *taken, struct prereg_owner **own)
+		    struct llist_head *taken, struct prereg_owner **own)
 {
 	u64 last = all ? U64_MAX : iova + (bytes - 1);
 	unsigned long id = container->id;
 	struct prereg_mapping *mapping;
-	struct prereg_range *range;
 	struct prereg_owner *owner;
 	int ret;
 
@@ -543,9 +582,7 @@ static int dma_take(struct prereg_container *container, u64 iova, u64 bytes,
 	}
 
 	prereg_mapping_take(container, iova, last, NULL, taken);
-	for (range = prereg_range_find(taken, 0, U64_MAX); range;
-	     range = prereg_range_next(range)) {
-		mapping = container_of(range, struct prereg_mapping, range);
+	llist_for_each_entry(mapping, taken->first, range.taken) {
 		owner = mapping->registration->owner;
 		if (owner->mm == current->mm) {
 			*own = owner;
@@ -562,10 +599,10 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 {
 	struct prereg_container *container;
 	struct prereg_owner *own = NULL;
-	struct rb_root taken = RB_ROOT;
 	struct prereg_mapping *mapping;
 	unsigned long keep_pages;
 	struct prereg_dma *dma;
+	LLIST_HEAD(taken);
 	bool all_dirty;
 	int ret;
 

@@ -77,21 +77,21 @@ struct prereg_type1_group {
  * @registration: the use of the region that the mapping is; its owner has a claim in
  *	the container. Its region is NULL as long as there is no IOMMU
  * @serial: its number in the container: one that comes later at the same place has another
- * @lock_cap: who made it has CAP_IPC_LOCK
  * @pages: struct prereg_page.range by IOVA: pinned by drivers of emulated devices
  * @npages: how many of them
- * @going: drivers were told to unpin them, and may pin no more
  * @dirty: a bit for each page, while dirty pages are tracked
+ * @lock_cap: who made it has CAP_IPC_LOCK
+ * @going: drivers were told to unpin @pages, and may pin no more
  */
 struct prereg_dma {
 	struct prereg_mapping		mapping;
 	struct prereg_registration	registration;
 	u64				serial;
-	bool				lock_cap;
 	struct rb_root			pages;
 	unsigned long			npages;
-	bool				going;
 	unsigned long			*dirty;
+	bool				lock_cap;
+	bool				going;
 };
 
 static inline struct prereg_dma *mapping_dma(struct prereg_mapping *mapping)
@@ -187,14 +187,23 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 
 /* ---- emulated.c; container->lock held ----------------------------------- */
 
+/* Of prereg_emulated_unmap(). */
+bool prereg_emulated_tell(struct prereg_container *container, u64 first,
+			  u64 last, const struct prereg_owner *owner);
+
 /*
  * Tell emulated devices that mappings go, so that they unpin what they pinned: those
  * that reach into [first, last], of this owner's memory or, where that is NULL, of
  * anybody's. Return: true: it dropped the lock meanwhile, so everything is to be looked at
  * again; false: there is nothing to tell.
  */
-bool prereg_emulated_unmap(struct prereg_container *container, u64 first,
-			   u64 last, const struct prereg_owner *owner);
+static inline bool prereg_emulated_unmap(struct prereg_container *container,
+					 u64 first, u64 last,
+					 const struct prereg_owner *owner)
+{
+	return container->ndevices &&
+	       prereg_emulated_tell(container, first, last, owner);
+}
 
 /* The mappings stay after all: their pages may be pinned again. */
 void prereg_emulated_stay(struct prereg_container *container, u64 first,

@@ -121,16 +121,15 @@ static struct prereg_dma *dma_with_pages(struct prereg_container *container,
  * open, and as long as devices_lock is held they stay so and keep it. It is held until
  * all were told, so that whoever finds a mapping going knows that they have been.
  */
-bool prereg_emulated_unmap(struct prereg_container *container, u64 first,
-			   u64 last, const struct prereg_owner *owner)
+bool prereg_emulated_tell(struct prereg_container *container, u64 first,
+			  u64 last, const struct prereg_owner *owner)
 {
 	unsigned long id = container->id;
 	struct vfio_device *device;
 	struct prereg_dma *dma;
 	u64 iova, bytes;
 
-	if (!container->ndevices ||
-	    !dma_with_pages(container, first, last, owner, false))
+	if (!dma_with_pages(container, first, last, owner, false))
 		return false;
 	mutex_unlock(&container->lock);
 	mutex_lock(&container->devices_lock);

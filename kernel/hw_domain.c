@@ -54,11 +54,15 @@ MODULE_PARM_DESC(share_domains,
  * @domains: struct prereg_domain, one for each set of groups that can share
  * @sg: room to hand an IOMMU many stretches at once, so that mapping needs no
  *	memory for it
+ * @usable_first: first IOVA of the usable range that was found last
+ * @usable_last: its last one; less: none is known
  */
 struct prereg_hw_domain {
 	struct prereg_hw	hw;
 	struct list_head	domains;
 	struct scatterlist	*sg;
+	u64			usable_first;
+	u64			usable_last;
 };
 
 static struct prereg_hw_domain *to_hw_domain(const struct prereg_hw *hw)
@@ -208,21 +212,37 @@ static bool domain_cut_range(const struct prereg_domain *d, u64 *first,
 	return true;
 }
 
+/* Groups come or go. */
+static void hw_forget_usable(struct prereg_hw_domain *hw)
+{
+	hw->usable_first = U64_MAX;
+	hw->usable_last = 0;
+}
+
 static bool hw_domain_usable_range(const struct prereg_hw *hw, u64 *first,
 				   u64 *last)
 {
+	struct prereg_hw_domain *hd = to_hw_domain(hw);
 	const struct prereg_domain *d;
 	u64 start;
 
+	if (*first >= hd->usable_first && *first <= hd->usable_last) {
+		*last = hd->usable_last;
+		return true;
+	}
 	/* What moves the start may move it into what was looked at before. */
 	do {
 		start = *first;
 		*last = U64_MAX;
-		list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
+		list_for_each_entry(d, &hd->domains, entry)
 			if (!domain_cut_range(d, first, last))
 				return false;
 	} while (*first != start);
-	return *first <= *last;
+	if (*first > *last)
+		return false;
+	hd->usable_first = *first;
+	hd->usable_last = *last;
+	return true;
 }
 
 static int hw_domain_check(const struct prereg_hw *hw,
@@ -279,8 +299,7 @@ static void domain_flush(struct prereg_domain *d)
  */
 static bool domain_unmap(struct prereg_domain *d, u64 iova, u64 bytes)
 {
-	u64 part_max = max_t(u64, SZ_1G, BIT(__fls(d->domain->pgsize_bitmap)));
-	u64 last = iova + bytes - 1, part;
+	u64 last = iova + bytes - 1, part_max, part;
 
 	if (d->gathered && last - d->first >= PREREG_FLUSH_BYTES)
 		domain_flush(d);
@@ -295,6 +314,10 @@ static bool domain_unmap(struct prereg_domain *d, u64 iova, u64 bytes)
 	d->gather.queued = d->queued;
 	d->last = last;
 
+	if (bytes <= SZ_2M)
+		return iommu_unmap_fast(d->domain, iova, bytes, &d->gather) ==
+		       bytes;
+	part_max = max_t(u64, SZ_1G, BIT(__fls(d->domain->pgsize_bitmap)));
 	for (;;) {
 		part = min(bytes, part_max - (iova & (part_max - 1)));
 		if (iommu_unmap_fast(d->domain, iova, part, &d->gather) != part)
@@ -626,6 +649,7 @@ static int hw_domain_attach(struct prereg_container *container,
 
 	if (hw_find_group(hw, group, &unused))
 		return -EINVAL;
+	hw_forget_usable(hw);
 	if (!allow_unsafe_interrupts && !prereg_compat_isolated_msi(group)) {
 		pr_warn_ratelimited("Interrupts of IOMMU group %d are not isolated; the module parameter allow_unsafe_interrupts=1 uses it nevertheless\n",
 			iommu_group_id(group));
@@ -711,6 +735,7 @@ static bool hw_domain_detach(struct prereg_container *container,
 	if (!g)
 		return true;
 
+	hw_forget_usable(hw);
 	if (list_is_singular(&hw->domains) && list_is_singular(&d->groups))
 		prereg_container_hw_goes(container);
 	iommu_detach_group(d->domain, group);
@@ -753,6 +778,7 @@ struct prereg_hw *prereg_hw_domain_create(void)
 		return ERR_PTR(-ENOMEM);
 	}
 	hw->hw.ops = &hw_domain_ops;
+	hw_forget_usable(hw);
 	INIT_LIST_HEAD(&hw->domains);
 	return &hw->hw;
 }

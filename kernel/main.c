@@ -178,9 +178,12 @@ static int __init prereg_init(void)
 	ret = prereg_vfio_layout_check();
 	if (ret)
 		return ret;
-	ret = prereg_mapping_init();
+	ret = prereg_region_init();
 	if (ret)
 		return ret;
+	ret = prereg_mapping_init();
+	if (ret)
+		goto exit_region;
 	ret = prereg_dma_init();
 	if (ret)
 		goto exit_mapping;
@@ -205,6 +208,8 @@ exit_dma:
 	prereg_dma_exit();
 exit_mapping:
 	prereg_mapping_exit();
+exit_region:
+	prereg_region_exit();
 	return ret;
 }
 
@@ -246,6 +251,7 @@ static void __exit prereg_exit(void)
 	prereg_kept_exit();
 	prereg_dma_exit();
 	prereg_mapping_exit();
+	prereg_region_exit();
 }
 
 module_init(prereg_init);

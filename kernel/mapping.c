@@ -275,15 +275,10 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	return -ENOMEM;
 }
 
-/* What they map may still be reached by a device. */
-static void mappings_stick(const struct rb_root *mappings)
+/* What it maps may still be reached by a device. */
+static void mapping_stick(struct prereg_mapping *mapping)
 {
-	struct prereg_range *range;
-
-	for (range = prereg_range_find(mappings, 0, U64_MAX); range;
-	     range = prereg_range_next(range))
-		container_of(range, struct prereg_mapping,
-			     range)->registration->region->stuck = true;
+	mapping->registration->region->stuck = true;
 }
 
 /*
@@ -293,7 +288,7 @@ static void mappings_stick(const struct rb_root *mappings)
  */
 static void mapping_revoke(struct prereg_container *container, u64 first,
 			   u64 last, const struct prereg_owner *owner,
-			   struct rb_root *old)
+			   struct llist_head *old)
 {
 	struct prereg_mapping *mapping, *next;
 	u64 range_first = 0, range_last = 0;
@@ -301,7 +296,8 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 
 	for (mapping = prereg_mapping_first(container, first, last);
 	     mapping && mapping->range.first <= last; mapping = next) {
-		next = prereg_mapping_next(container, mapping);
+		next = mapping->range.last < last ?
+		       prereg_mapping_next(container, mapping) : NULL;
 		if (owner && mapping->registration->owner != owner)
 			continue;
 		mapping_remove(container, mapping);
@@ -321,7 +317,7 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 		}
 
 		if (old)
-			prereg_range_insert(&mapping->range, old);
+			__llist_add(&mapping->range.taken, old);
 		else
 			kmem_cache_free(prereg_mapping_cache, mapping);
 		cond_resched();
@@ -330,13 +326,15 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 		return;
 	gone &= mapping_leave(container, range_first, range_last);
 	prereg_hw_flush(container->hw);
-	if (unlikely(!gone) && old)
-		mappings_stick(old);
+	if (likely(gone) || !old)
+		return;
+	llist_for_each_entry(mapping, old->first, range.taken)
+		mapping_stick(mapping);
 }
 
 void prereg_mapping_take(struct prereg_container *container, u64 first,
 			 u64 last, const struct prereg_owner *owner,
-			 struct rb_root *taken)
+			 struct llist_head *taken)
 {
 	lockdep_assert_held(&container->lock);
 	mapping_revoke(container, first, last, owner, taken);
@@ -353,8 +351,10 @@ void prereg_mappings_unmap(struct prereg_container *container)
 		cond_resched();
 	}
 	prereg_hw_flush(container->hw);
-	if (unlikely(!gone))
-		mappings_stick(&container->mappings);
+	if (likely(gone))
+		return;
+	while ((mapping = prereg_mapping_next(container, mapping)))
+		mapping_stick(mapping);
 }
 
 void prereg_iova_revoke(struct prereg_container *container, u64 first,
@@ -394,18 +394,18 @@ int prereg_iova_unmap(struct prereg_container *container, u64 iova, u64 bytes)
 	return ret;
 }
 
-struct prereg_mapping *prereg_mapping_pop(struct rb_root *taken)
+struct prereg_mapping *prereg_mapping_pop(struct llist_head *taken)
 {
-	struct prereg_range *range = prereg_range_find(taken, 0, U64_MAX);
+	struct llist_node *node = taken->first;
 
-	if (!range)
+	if (!node)
 		return NULL;
-	prereg_range_remove(range, taken);
-	return container_of(range, struct prereg_mapping, range);
+	taken->first = node->next;
+	return llist_entry(node, struct prereg_mapping, range.taken);
 }
 
 static void mapping_restore(struct prereg_container *container,
-			    struct rb_root *old)
+			    struct llist_head *old)
 {
 	struct prereg_mapping *mapping;
 
@@ -430,15 +430,16 @@ u64 prereg_mappings_left(const struct prereg_container *container)
 int prereg_mapping_add(struct prereg_container *container,
 		       struct prereg_mapping *mapping)
 {
-	u64 bytes = prereg_mapping_bytes(mapping);
 	int ret;
 
 	lockdep_assert_held(&container->lock);
 
-	if (mapping_cost(bytes) > prereg_mappings_left(container))
-		return -ENOSPC;
 	if (!mapping_insert(container, mapping))
 		return -EEXIST;
+	if (container->cost > READ_ONCE(mappings_max)) {
+		mapping_remove(container, mapping);
+		return -ENOSPC;
+	}
 	if (!mapping->registration->region)
 		return 0;
 	ret = mapping_enter(container, mapping, mapping->range.first,
@@ -452,7 +453,7 @@ long prereg_iova_map(struct prereg_container *container,
 		     struct prereg_window *window, u64 iova, u64 bytes,
 		     unsigned long vaddr, int prot)
 {
-	struct rb_root old = RB_ROOT;
+	LLIST_HEAD(old);
 	struct prereg_registration *registration;
 	struct prereg_mapping *mapping, *replaced;
 	u64 last = iova + bytes - 1;

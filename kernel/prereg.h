@@ -505,13 +505,13 @@ void prereg_iova_revoke(struct prereg_container *container, u64 first,
  */
 void prereg_mapping_take(struct prereg_container *container, u64 first,
 			 u64 last, const struct prereg_owner *owner,
-			 struct rb_root *taken);
+			 struct llist_head *taken);
 
 /* All mappings leave the hardware, which is flushed, but stay noted. */
 void prereg_mappings_unmap(struct prereg_container *container);
 
-/* The lowest of the mappings in a tree of them, out of it; NULL: it is empty. */
-struct prereg_mapping *prereg_mapping_pop(struct rb_root *taken);
+/* One of the mappings that were taken, out of their list; NULL: it is empty. */
+struct prereg_mapping *prereg_mapping_pop(struct llist_head *taken);
 
 /*
  * Map something where nothing is mapped, with a mapping that is not mapping.c's own

@@ -8,19 +8,24 @@
 #ifndef PREREG_RANGE_H
 #define PREREG_RANGE_H
 
+#include <linux/llist.h>
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
 /**
  * struct prereg_range - a range in a tree, embedded in what it describes
  * @rb: the tree's node
+ * @taken: instead, where it was taken out: in a list of such, which has one user
  * @first: first address
  * @last: last one
  */
 struct prereg_range {
-	struct rb_node	rb;
-	u64		first;
-	u64		last;
+	union {
+		struct rb_node		rb;
+		struct llist_node	taken;
+	};
+	u64	first;
+	u64	last;
 };
 
 /* The lowest range that has an address of [first, last], or NULL. */

@@ -12,25 +12,51 @@
 
 #include "prereg.h"
 
+static struct kmem_cache *prereg_region_cache;
+
+/* Spares clearing each (init_on_alloc): region_alloc() sets every field. */
+static void region_construct(void *region)
+{
+	memset(region, 0, sizeof(struct prereg_region));
+}
+
+int prereg_region_init(void)
+{
+	prereg_region_cache = kmem_cache_create("prereg_region",
+						sizeof(struct prereg_region), 0,
+						SLAB_ACCOUNT, region_construct);
+	return prereg_region_cache ? 0 : -ENOMEM;
+}
+
+void prereg_region_exit(void)
+{
+	kmem_cache_destroy(prereg_region_cache);
+}
+
 /* Struct only: nothing pinned, nothing charged. */
-static struct prereg_region *prereg_region_alloc(struct prereg_owner *owner,
-						 unsigned long vaddr,
-						 unsigned long bytes)
+static struct prereg_region *region_alloc(struct prereg_owner *owner,
+					  unsigned long vaddr,
+					  unsigned long bytes, bool implicit,
+					  bool write)
 {
 	struct prereg_region *region;
 
-	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
+	region = kmem_cache_alloc(prereg_region_cache, GFP_KERNEL);
 	if (!region)
 		return NULL;
 
-	region->range.first = vaddr;
-	region->range.last = vaddr + bytes - 1;
-	region->npages = bytes >> PAGE_SHIFT;
-	region->users = 1;
-	region->state = PREREG_REGION_PINNING;
-	region->segments = &region->first;
+	*region = (struct prereg_region) {
+		.range.first	= vaddr,
+		.range.last	= vaddr + bytes - 1,
+		.owner		= owner,
+		.users		= 1,
+		.state		= PREREG_REGION_PINNING,
+		.implicit	= implicit,
+		.writable	= write,
+		.npages		= bytes >> PAGE_SHIFT,
+		.segments	= &region->first,
+	};
 	prereg_owner_hold(owner);
-	region->owner = owner;
 	return region;
 }
 
@@ -39,7 +65,7 @@ static void prereg_region_free(struct prereg_region *region)
 	if (region->segments != &region->first)
 		kvfree(region->segments);
 	prereg_owner_drop(region->owner);
-	kfree(region);
+	kmem_cache_free(prereg_region_cache, region);
 }
 
 void prereg_region_unlist(struct prereg_region *region)
@@ -97,7 +123,8 @@ static int prereg_region_populate(struct prereg_region *region,
 	smp_store_release(&region->state, ret ? PREREG_REGION_FAILED :
 						PREREG_REGION_READY);
 	spin_unlock(&owner->lock);
-	wake_up_all(&owner->pinned);
+	if (wq_has_sleeper(&owner->pinned))
+		wake_up_all(&owner->pinned);
 	return ret;
 }
 
@@ -134,7 +161,8 @@ static void region_put(struct prereg_region *region, unsigned long keep_pages)
 	if (last && !kept)
 		prereg_region_unlist(region);
 	spin_unlock(&owner->lock);
-	prereg_kept_free(&dropped);
+	if (!list_empty(&dropped))
+		prereg_kept_free(&dropped);
 
 	/*
 	 * Out of the tree, so a REGISTER of the same range pins anew while this
@@ -226,13 +254,24 @@ static bool region_is_going(const struct prereg_region *region)
 	       region->range.last >= owner->invalid_first;
 }
 
+/* Let others find a new region. Return: false: it overlaps another. owner->lock held. */
+static bool region_list(struct prereg_region *new)
+{
+	if (!prereg_range_insert(&new->range, &new->owner->regions))
+		return false;
+	new->listed = true;
+	/* What is going to be pinned may be what is just going. */
+	new->doubts = region_is_going(new);
+	return true;
+}
+
 /*
- * Let others find a new region. What MAPs made gives way to what a REGISTER made, and
- * of two that MAPs made the shorter one; a new one that would have to give way
+ * The same for one that overlaps others. What MAPs made gives way to what a REGISTER made,
+ * and of two that MAPs made the shorter one; a new one that would have to give way
  * stays private. owner->lock held.
  * Return: 0; -EINVAL: overlaps another region that a REGISTER made.
  */
-static int region_list(struct prereg_region *new, struct list_head *dropped)
+static int region_displace(struct prereg_region *new, struct list_head *dropped)
 {
 	struct prereg_owner *owner = new->owner;
 	unsigned long first = new->range.first, last = new->range.last;
@@ -254,10 +293,7 @@ static int region_list(struct prereg_region *new, struct list_head *dropped)
 		else
 			prereg_kept_drop(region, dropped);
 	}
-	prereg_range_insert(&new->range, &owner->regions);
-	new->listed = true;
-	/* What is going to be pinned may be what is just going. */
-	new->doubts = region_is_going(new);
+	WARN_ON(!region_list(new));
 	return 0;
 }
 
@@ -402,18 +438,26 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 	if (!access_ok((void __user *)vaddr, bytes))
 		return ERR_PTR(-EFAULT);
 
-	new = prereg_region_alloc(owner, vaddr, bytes);
+	new = region_alloc(owner, vaddr, bytes, implicit, write);
 	if (!new)
 		return ERR_PTR(-ENOMEM);
-	new->implicit = implicit;
-	new->writable = write;
 
 	do {
+		region = NULL;
+		ret = 0;
 		spin_lock(&owner->lock);
-		region = region_to_share(owner, vaddr, last, implicit, write);
-		if (!region || region == stale) {
-			ret = region_list(new, &dropped);
-			spin_unlock(&owner->lock);
+		if (!region_list(new)) {
+			region = region_to_share(owner, vaddr, last, implicit,
+						 write);
+			if (region == stale)
+				region = NULL;
+			if (region)
+				region_use(region);
+			else
+				ret = region_displace(new, &dropped);
+		}
+		spin_unlock(&owner->lock);
+		if (!region) {
 			prereg_kept_free(&dropped);
 			if (!ret)
 				ret = prereg_region_populate(new, payer);
@@ -421,8 +465,6 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 				return new;
 			break;
 		}
-		region_use(region);
-		spin_unlock(&owner->lock);
 
 		ret = region_check(region, vaddr, bytes, implicit, write);
 		if (!ret) {

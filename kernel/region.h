@@ -59,20 +59,21 @@ enum prereg_region_state {
  * @owner: whose memory; holds a struct reference
  * @users: registrations and waiters, under owner->lock
  * @state: under owner->lock
+ * @doubts: how often what is at its addresses may have changed since; under owner->lock
+ * @sure: up to which of these it is known to be what was pinned
+ * @pinner: who pins it, while that is under way
+ * @npages: its length, charged as long as the region exists
  * @listed: others can find it, under owner->lock
  * @implicit: made by a MAP, not by a REGISTER: MAPs of anything in it share it,
  *	and it gives way to a REGISTER; under owner->lock
- * @doubts: how often what is at its addresses may have changed since; under owner->lock
- * @sure: up to which of these it is known to be what was pinned
  * @stale: counted as a stale mapping; under owner->lock
- * @pinner: who pins it, while that is under way
  * @writable: pinned for writing
  * @pfnmap: a device's BAR: neither pinned nor charged
- * @npages: its length, charged as long as the region exists
  * @stuck: an IOMMU entry could not be removed, so it is never unpinned; under
  *	the container->lock of who maps it
  * @written: a device may have written it: dirty the pages when unpinning.
- *	Set without a lock, only ever to true, by whoever maps it for writing.
+ *	Set without a lock by whoever maps it for writing; cleared where its pages were
+ *	dirtied, see prereg_region_put_kept()
  * @nsegments: how many @segments are filled, each with pinned pages
  * @segments: allocated, or &@first where one is enough
  * @first: see @segments
@@ -84,17 +85,17 @@ struct prereg_region {
 	struct prereg_owner		*owner;
 	unsigned int			users;
 	enum prereg_region_state	state;
-	bool				listed;
-	bool				implicit;
 	u32				doubts;
 	u32				sure;
-	bool				stale;
 	struct task_struct		*pinner;
+	unsigned long			npages;
+	bool				listed;
+	bool				implicit;
+	bool				stale;
 	bool				writable;
 	bool				pfnmap;
-	unsigned long			npages;
-	bool				written;
 	bool				stuck;
+	bool				written;
 	u32				nsegments;
 	struct prereg_segment		*segments;
 	struct prereg_segment		first;
@@ -190,6 +191,9 @@ void prereg_regions_judge(struct prereg_owner *owner, unsigned long first,
  * charge. Sleeps, but never waits for a lock if it is not @written.
  */
 void prereg_region_destroy(struct prereg_region *region);
+
+int prereg_region_init(void);
+void prereg_region_exit(void);
 
 /* ---- pin.c ------------------------------------------------------------ */
 

@@ -71,15 +71,15 @@ def _run(table, target, driver, totals, only, scale):
         session.close()
 
 
-def measure(table, target, totals, only=(), scale=1):
+def measure(table, target, totals, only=(), scale=1, upstream=True):
     """Boots TARGET and runs TABLE's scenarios (ONLY: their names) on each driver; judged in TOTALS. A Comparison.
 
-    SCALE multiplies the time limits.
+    SCALE multiplies the time limits. UPSTREAM: also on the kernel's own driver, if it has it.
     """
     if table not in tables(target.set):
         raise Problem("the table %s is not for %s: its windows have larger pages, or its kernel no types 1 and 3." % (table.name, target.name))
     shutil.rmtree(_folder(table, target), ignore_errors=True)
-    for driver in ("ours", "upstream") if has_upstream(table, target.set) else ("ours",):
+    for driver in ("ours", "upstream") if upstream and has_upstream(table, target.set) else ("ours",):
         _run(table, target, driver, totals, only, scale)
     return Comparison(table, target)
 
@@ -91,7 +91,7 @@ class Comparison:
         self.table = table
         self.target = target
         self.ours, rows = self._read("ours")
-        self.upstream, theirs = self._read("upstream") if has_upstream(table, target.set) else (None, [])
+        self.upstream, theirs = self._read("upstream") if os.path.exists(self._path("upstream")) else (None, [])
         answers = {row["name"]: row for row in theirs}
         self.rows = []
         for row in rows:
@@ -107,9 +107,12 @@ class Comparison:
             row["good"] = row["good"] and (not other or other["good"])
             self.rows.append(row)
 
+    def _path(self, driver):
+        return os.path.join(_folder(self.table, self.target), driver + ".json")
+
     def _read(self, driver):
         """(what was run, a dict a scenario) of DRIVER."""
-        path = os.path.join(_folder(self.table, self.target), driver + ".json")
+        path = self._path(driver)
         try:
             with open(path, encoding="utf-8") as lines:
                 head, *rows = [json.loads(line) for line in lines]

@@ -320,6 +320,29 @@ static inline bool list_is_singular(const struct list_head *head)
 	     &pos->member != (head);					\
 	     pos = n, n = list_entry(n->member.next, typeof(*n), member))
 
+struct llist_node {
+	struct llist_node	*next;
+};
+
+struct llist_head {
+	struct llist_node	*first;
+};
+
+#define LLIST_HEAD(name)		struct llist_head name = { NULL }
+#define llist_entry(ptr, type, member)	container_of(ptr, type, member)
+/* Without container_of() of NULL, which the kernel's has. */
+#define llist_for_each_entry(pos, node, member)				\
+	for (struct llist_node *__node = (node);			\
+	     __node && (pos = llist_entry(__node, typeof(*pos), member), true); \
+	     __node = pos->member.next)
+
+static inline bool __llist_add(struct llist_node *new, struct llist_head *head)
+{
+	new->next = head->first;
+	head->first = new;
+	return !new->next;
+}
+
 /* ---- trees: without the balance, which nobody can see ------------------------ */
 
 struct rb_node {
@@ -488,6 +511,7 @@ bool shim_wait_uninterruptible(void);
 
 #define init_waitqueue_head(queue)	((void)(queue))
 #define wake_up_all(queue)		((void)(queue))
+#define wq_has_sleeper(queue)		((void)(queue), true)
 #define wait_event_killable(queue, cond)				\
 ({									\
 	int __ret = 0;							\
