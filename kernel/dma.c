@@ -296,21 +296,6 @@ u64 prereg_type1_dma_avail(const struct prereg_container *container)
 		   prereg_mappings_left(container));
 }
 
-/*
- * May something be mapped there? Errors of prereg_dma_map(); -EEXIST would come before
- * these, but whoever enters it in the tree sees that anyway.
- */
-static int dma_check(const struct prereg_container *container,
-		     const struct prereg_range *range)
-{
-	if (!prereg_type1_dma_avail(container))
-		return -ENOSPC;
-	if (container->hw &&
-	    !prereg_hw_usable(container->hw, range->first, range->last))
-		return -EINVAL;
-	return 0;
-}
-
 /**
  * struct dma_parts - what a MAP needs of what must be had without container->lock
  * @claimed: owner of the claim that is there; struct reference
@@ -428,12 +413,14 @@ static int dma_fit(struct prereg_container *container, struct prereg_dma *dma,
 		   struct dma_parts *parts)
 {
 	struct prereg_registration *registration = &dma->registration;
+	const struct prereg_range *range = &dma->mapping.range;
 	struct prereg_type1_claim *claim;
-	int ret;
 
-	ret = dma_check(container, &dma->mapping.range);
-	if (ret)
-		return ret;
+	if (container->nmappings > READ_ONCE(dma_entry_limit))
+		return -ENOSPC;
+	if (container->hw &&
+	    !prereg_hw_usable(container->hw, range->first, range->last))
+		return -EINVAL;
 	claim = dma_claim(container, parts);
 	if (!claim)
 		return -EAGAIN;
@@ -454,7 +441,10 @@ static int dma_fit(struct prereg_container *container, struct prereg_dma *dma,
 	return 0;
 }
 
-/* Map it with what is there. Return: as prereg_dma_map(); -EAGAIN parts are missing. */
+/*
+ * Map it with what is there. Nobody sees a mapping that is entered before it has all it
+ * needs: the lock is held. Return: as prereg_dma_map(); -EAGAIN parts are missing.
+ */
 static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
 		   struct dma_parts *parts)
 {
@@ -464,16 +454,19 @@ static int dma_add(struct prereg_container *container, struct prereg_dma *dma,
 	if (!PAGE_ALIGNED(range->first | (range->last + 1) |
 			  dma->registration.range.first))
 		return -EINVAL;
+	ret = prereg_mapping_enter(container, &dma->mapping);
+	if (ret)
+		return ret;
 	dma->serial = ++container->type1->serial;
 	ret = dma_fit(container, dma, parts);
-	if (!ret)
-		ret = prereg_mapping_add(container, &dma->mapping);
-	else if (prereg_iova_mapped(container, range->first, range->last))
-		ret = -EEXIST;
-	if (ret)
+	if (!ret && container->hw)
+		ret = prereg_mapping_map(container, &dma->mapping);
+	if (ret) {
+		prereg_mapping_leave(container, &dma->mapping);
 		dma->registration.region = NULL;
-	else if (container->hw)
+	} else if (container->hw) {
 		parts->region = NULL;
+	}
 	return ret;
 }
 

@@ -118,9 +118,9 @@ static void mapping_resize(struct prereg_container *container,
 	WARN_ON(!mapping_insert(container, mapping));
 }
 
-static int mapping_enter(struct prereg_container *container,
-			 const struct prereg_mapping *mapping, u64 first,
-			 u64 last, bool interruptible)
+static int mapping_map(struct prereg_container *container,
+		       const struct prereg_mapping *mapping, u64 first,
+		       u64 last, bool interruptible)
 {
 	return prereg_hw_map(container->hw, first,
 			     mapping->registration->region,
@@ -132,7 +132,7 @@ static int mapping_enter(struct prereg_container *container,
  * Remove the entries of [first, last]; every page of it is mapped. Return: whether they
  * are gone. Which ones stayed is not known: all that may be meant is kept.
  */
-static bool mapping_leave(struct prereg_container *container, u64 first,
+static bool mapping_unmap(struct prereg_container *container, u64 first,
 			  u64 last)
 {
 	if (prereg_hw_unmap(container->hw, first, last - first + 1))
@@ -199,21 +199,21 @@ static int mapping_break_block(struct prereg_container *container,
 	struct prereg_hw *hw = container->hw;
 	int ret;
 
-	mapping_leave(container, first, last);
+	mapping_unmap(container, first, last);
 	prereg_hw_flush(hw);
-	ret = mapping_enter(container, mapping, first, cut - 1, false);
+	ret = mapping_map(container, mapping, first, cut - 1, false);
 	if (ret)
 		goto restore;
-	ret = mapping_enter(container, mapping, cut, last, false);
+	ret = mapping_map(container, mapping, cut, last, false);
 	if (ret)
 		goto unmap_head;
 	return 0;
 
 unmap_head:
-	mapping_leave(container, first, cut - 1);
+	mapping_unmap(container, first, cut - 1);
 	prereg_hw_flush(hw);
 restore:
-	if (mapping_enter(container, mapping, first, last, false))
+	if (mapping_map(container, mapping, first, last, false))
 		return -ENOTRECOVERABLE;
 	return ret;
 }
@@ -308,7 +308,7 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 			range_last = mapping->range.last;
 		} else {
 			if (any)
-				gone &= mapping_leave(container, range_first,
+				gone &= mapping_unmap(container, range_first,
 						      range_last);
 			range_first = mapping->range.first;
 			range_last = mapping->range.last;
@@ -324,7 +324,7 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 	}
 	if (!any)
 		return;
-	gone &= mapping_leave(container, range_first, range_last);
+	gone &= mapping_unmap(container, range_first, range_last);
 	prereg_hw_flush(container->hw);
 	if (likely(gone) || !old)
 		return;
@@ -346,7 +346,7 @@ void prereg_mappings_unmap(struct prereg_container *container)
 	bool gone = true;
 
 	while ((mapping = prereg_mapping_next(container, mapping))) {
-		gone &= mapping_leave(container, mapping->range.first,
+		gone &= mapping_unmap(container, mapping->range.first,
 				      mapping->range.last);
 		cond_resched();
 	}
@@ -410,8 +410,8 @@ static void mapping_restore(struct prereg_container *container,
 	struct prereg_mapping *mapping;
 
 	while ((mapping = prereg_mapping_pop(old))) {
-		if (mapping_enter(container, mapping, mapping->range.first,
-				  mapping->range.last, false)) {
+		if (mapping_map(container, mapping, mapping->range.first,
+				mapping->range.last, false)) {
 			mapping_lost(mapping->range.first, mapping->range.last);
 			kmem_cache_free(prereg_mapping_cache, mapping);
 		} else {
@@ -427,11 +427,9 @@ u64 prereg_mappings_left(const struct prereg_container *container)
 	return max > container->cost ? max - container->cost : 0;
 }
 
-int prereg_mapping_add(struct prereg_container *container,
-		       struct prereg_mapping *mapping)
+int prereg_mapping_enter(struct prereg_container *container,
+			 struct prereg_mapping *mapping)
 {
-	int ret;
-
 	lockdep_assert_held(&container->lock);
 
 	if (!mapping_insert(container, mapping))
@@ -440,13 +438,22 @@ int prereg_mapping_add(struct prereg_container *container,
 		mapping_remove(container, mapping);
 		return -ENOSPC;
 	}
-	if (!mapping->registration->region)
-		return 0;
-	ret = mapping_enter(container, mapping, mapping->range.first,
-			    mapping->range.last, true);
-	if (ret)
-		mapping_remove(container, mapping);
-	return ret;
+	return 0;
+}
+
+void prereg_mapping_leave(struct prereg_container *container,
+			  struct prereg_mapping *mapping)
+{
+	lockdep_assert_held(&container->lock);
+	mapping_remove(container, mapping);
+}
+
+int prereg_mapping_map(struct prereg_container *container,
+		       const struct prereg_mapping *mapping)
+{
+	lockdep_assert_held(&container->lock);
+	return mapping_map(container, mapping, mapping->range.first,
+			   mapping->range.last, true);
 }
 
 long prereg_iova_map(struct prereg_container *container,
@@ -497,7 +504,7 @@ long prereg_iova_map(struct prereg_container *container,
 
 	if (prot & IOMMU_WRITE)
 		WRITE_ONCE(registration->region->written, true);
-	ret = mapping_enter(container, mapping, iova, last, true);
+	ret = mapping_map(container, mapping, iova, last, true);
 	if (ret)
 		goto restore;
 	while ((replaced = prereg_mapping_pop(&old)))

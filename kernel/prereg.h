@@ -103,6 +103,7 @@ struct prereg_stale {
  * @pinned: woken when a region leaves PREREG_REGION_PINNING, or @dropping gets less
  * @lock: protects everything below
  * @regions: prereg_region.range by user address, of those that can be found
+ * @serial: of the last one that was entered there
  * @claims: prereg_claim.owner_entry
  * @kept: prereg_region.kept_entry of regions without a user, oldest first
  * @kept_pages: pages in them
@@ -123,6 +124,7 @@ struct prereg_owner {
 	wait_queue_head_t	pinned;
 	spinlock_t		lock;
 	struct rb_root		regions;
+	u64			serial;
 	struct list_head	claims;
 	struct list_head	kept;
 	unsigned long		kept_pages;
@@ -514,14 +516,22 @@ void prereg_mappings_unmap(struct prereg_container *container);
 struct prereg_mapping *prereg_mapping_pop(struct llist_head *taken);
 
 /*
- * Map something where nothing is mapped, with a mapping that is not mapping.c's own
- * and whose members are set, its region's @written too; without a region it is only
- * noted.
- * Return: 0; -EEXIST something is mapped there; -ENOSPC mappings_max; -ENOMEM,
- * -EINTR, what the IOMMU driver said. On an error nothing changed.
+ * Note a mapping that is not mapping.c's own, where nothing is mapped; it need not have a
+ * region yet. Return: 0; -EEXIST something is mapped there; -ENOSPC mappings_max.
  */
-int prereg_mapping_add(struct prereg_container *container,
-		       struct prereg_mapping *mapping);
+int prereg_mapping_enter(struct prereg_container *container,
+			 struct prereg_mapping *mapping);
+
+/* The reverse, for one that is not in the hardware. */
+void prereg_mapping_leave(struct prereg_container *container,
+			  struct prereg_mapping *mapping);
+
+/*
+ * Enter one that is noted in the hardware; its members are set, its region's @written too.
+ * Return: 0; -ENOMEM, -EINTR, what the IOMMU driver said. On an error nothing changed.
+ */
+int prereg_mapping_map(struct prereg_container *container,
+		       const struct prereg_mapping *mapping);
 
 /* How many more mappings mappings_max allows. */
 u64 prereg_mappings_left(const struct prereg_container *container);

@@ -60,6 +60,7 @@ static struct prereg_region *region_alloc(struct prereg_owner *owner,
 	return region;
 }
 
+/* Who calls this holds the owner: module exit waits for owners, then ends the cache. */
 static void prereg_region_free(struct prereg_region *region)
 {
 	if (region->segments != &region->first)
@@ -260,6 +261,7 @@ static bool region_list(struct prereg_region *new)
 	if (!prereg_range_insert(&new->range, &new->owner->regions))
 		return false;
 	new->listed = true;
+	new->serial = ++new->owner->serial;
 	/* What is going to be pinned may be what is just going. */
 	new->doubts = region_is_going(new);
 	return true;
@@ -430,8 +432,9 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 					const struct prereg_payer *payer)
 {
 	unsigned long last = vaddr + bytes - 1;
-	struct prereg_region *region, *new, *stale = NULL;
+	struct prereg_region *region, *new;
 	LIST_HEAD(dropped);
+	u64 stale = 0;
 	int ret;
 
 	/* Before a charge and an array are made for nonsense. */
@@ -449,7 +452,7 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 		if (!region_list(new)) {
 			region = region_to_share(owner, vaddr, last, implicit,
 						 write);
-			if (region == stale)
+			if (region && region->serial == stale)
 				region = NULL;
 			if (region)
 				region_use(region);
@@ -472,7 +475,7 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 			return region;
 		}
 		if (ret == -ESTALE)
-			stale = region;
+			stale = region->serial;
 		prereg_region_put(region);
 	} while (ret == -EAGAIN || ret == -ESTALE);
 

@@ -61,6 +61,7 @@ enum prereg_region_state {
  * @state: under owner->lock
  * @doubts: how often what is at its addresses may have changed since; under owner->lock
  * @sure: up to which of these it is known to be what was pinned
+ * @serial: its number among those of the owner that were ever listed; 0: it never was
  * @pinner: who pins it, while that is under way
  * @npages: its length, charged as long as the region exists
  * @listed: others can find it, under owner->lock
@@ -87,6 +88,7 @@ struct prereg_region {
 	enum prereg_region_state	state;
 	u32				doubts;
 	u32				sure;
+	u64				serial;
 	struct task_struct		*pinner;
 	unsigned long			npages;
 	bool				listed;

@@ -129,7 +129,7 @@ class Comparison:
         if wrong:
             text += "; not as the table says: " + ", ".join(wrong)
         if not self.upstream:
-            text += " (upstream as measured on powernv, it is not on this machine)"
+            text += " (upstream as the table has it; it was not measured here)"
         return text + "."
 
     def _table(self, rows, form, wide):

@@ -120,6 +120,7 @@ static void a_group_that_cannot_use_a_mapped_iova_is_refused(void)
 	/* What only boot needs is free. */
 	EXPECT_RET(unit_map(container, 0, VADDR, PAGE_SIZE, RW), 0);
 	unit_detach(container, &unit_small_group);
+	EXPECT_RET(unit_map(container, UNIT_SMALL_RESV_FIRST - PAGE_SIZE, VADDR, 2 * PAGE_SIZE, RW), 0);
 	EXPECT_RET(unit_map(container, UNIT_SMALL_RESV_LAST & ~0xfffUL, VADDR, PAGE_SIZE, RW), 0);
 	teardown();
 }

@@ -93,6 +93,18 @@ static void what_is_kept_is_mapped_without_pinning(void)
 	teardown();
 }
 
+static void a_map_that_is_refused_leaves_it_kept(void)
+{
+	setup(16);
+	EXPECT(map_and_unmap(0, 8));
+	EXPECT_RET(unit_map(container, 0, VADDR + PAGES(16), PAGES(8), RW), 0);
+	EXPECT_RET(unit_map(container, 0, VADDR, PAGES(8), RW), -EEXIST);
+	EXPECT_EQ(fake_stat("kept_pages"), 8);
+	EXPECT_RET(unit_unmap(container, 0, PAGES(8)), 0);
+	expect_kept(16);
+	teardown();
+}
+
 static void nothing_is_kept_unless_somebody_says_so(void)
 {
 	setup(0);
@@ -460,6 +472,7 @@ static void what_is_being_dropped_is_pinned_anew(void)
 
 const struct unit_test kept_tests[] = {
 	UNIT(what_is_kept_is_mapped_without_pinning),
+	UNIT(a_map_that_is_refused_leaves_it_kept),
 	UNIT(nothing_is_kept_unless_somebody_says_so),
 	UNIT(the_oldest_makes_room),
 	UNIT(each_process_keeps_for_itself),

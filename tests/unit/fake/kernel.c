@@ -192,15 +192,6 @@ void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 	return ptr;
 }
 
-void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
-{
-	void *ptr = kmem_cache_alloc(cache, gfp);
-
-	if (ptr)
-		memset(ptr, 0, cache->bytes);
-	return ptr;
-}
-
 void kmem_cache_free(struct kmem_cache *cache, void *ptr)
 {
 	cache->objects--;

@@ -622,7 +622,6 @@ struct kmem_cache {
 struct kmem_cache *shim_kmem_cache_create(size_t bytes);
 void kmem_cache_destroy(struct kmem_cache *cache);
 void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
-void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp);
 void kmem_cache_free(struct kmem_cache *cache, void *ptr);
 
 struct shrink_control {
