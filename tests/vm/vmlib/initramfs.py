@@ -11,6 +11,13 @@ VM = os.path.join(TOP, "tests", "vm")
 VARIANTS = ("", "put-first", "wrong-layout")
 
 
+def unpacked(path):
+    """What is in the host's file PATH, unpacked if it is an .xz or .gz module."""
+    opener = {".xz": lzma.open, ".gz": gzip.open}.get(os.path.splitext(path)[1], open)
+    with opener(path, "rb") as data:
+        return data.read()
+
+
 class Cpio:
     """Writes a newc archive; needs neither root nor a cpio program."""
 
@@ -33,10 +40,8 @@ class Cpio:
 
     def file(self, name, path, mode=None):
         """Adds the host's file PATH as NAME, unpacked if it is an .xz or .gz module."""
-        opener = {".xz": lzma.open, ".gz": gzip.open}.get(os.path.splitext(path)[1], open)
-        with opener(path, "rb") as data:
-            mode = os.stat(path).st_mode & 0o777 if mode is None else mode
-            self.entry(name, stat.S_IFREG | mode, data.read())
+        mode = os.stat(path).st_mode & 0o777 if mode is None else mode
+        self.entry(name, stat.S_IFREG | mode, unpacked(path))
 
     def tree(self, name, folder):
         """Adds all that is in the host's FOLDER below NAME; links stay links."""
@@ -55,15 +60,22 @@ class Cpio:
         self.out.close()
 
 
-def build(target, path, extra=()):
-    """Writes the initramfs of TARGET to PATH. EXTRA: (host path, guest path) of more files, or folders with all that is in them."""
+def begin_root(target, path, folders, init):
+    """A Cpio at PATH with empty FOLDERS, a console, busybox, and the program INIT to be run first."""
     archive = Cpio(path)
-    # Without an entry the root is anybody's to write in, which some programs do not like.
-    for folder in (".", "proc", "sys", "dev", "tmp", "out", "bin", "m", "t"):
+    for folder in folders:
         archive.entry(folder, stat.S_IFDIR | 0o755)
     archive.entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1))
     archive.file("bin/busybox", target.busybox(), 0o755)
-    archive.file("init", os.path.join(VM, "init"), 0o755)
+    archive.file("init", init, 0o755)
+    return archive
+
+
+def build(target, path, extra=()):
+    """Writes the initramfs of TARGET to PATH. EXTRA: (host path, guest path) of more files, or folders with all that is in them."""
+    # Without an entry the root is anybody's to write in, which some programs do not like.
+    folders = (".", "proc", "sys", "dev", "tmp", "out", "bin", "m", "t")
+    archive = begin_root(target, path, folders, os.path.join(VM, "init"))
 
     modules, builtin = target.modules(), target.builtin()
     order = []
