@@ -3,6 +3,8 @@
 
 TARGET ?= amd64-6.1
 export TARGET
+# Of install and uninstall.
+export PREFIX DESTDIR KVER
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -40,6 +42,14 @@ guest-programs: module
 	@scripts/setup guest
 	@scripts/build-guest $(TARGET) tests/guest build/$(TARGET)/guest
 	@scripts/build-side-module $(TARGET) tests/guest/device build/$(TARGET)/guest
+	@scripts/build-user $(TARGET)
+
+# libprereg and the command prereg for this host, in build/host.
+.PHONY: tool
+tool:
+	@scripts/setup tool
+	@$(MAKE) -s -C lib OUT=$(abspath build/host/lib)
+	@$(MAKE) -s -C tool OUT=$(abspath build/host/tool) LIBPREREG=$(abspath build/host/lib/libprereg.a)
 
 # All targets, unless one is asked for; a debug target has check-debug.
 CHECK_TARGETS := $(if $(filter file,$(origin TARGET)),$(sort $(notdir $(filter-out %.config %-debug,$(wildcard targets/*)))),$(TARGET))
@@ -49,7 +59,7 @@ comma := ,
 # What one of several targets misses is its failure and not the others'.
 .PHONY: check
 check:
-	@TARGET="$(CHECK_TARGETS)" scripts/setup build guest vm unit style || [ $(words $(CHECK_TARGETS)) -gt 1 ]
+	@TARGET="$(CHECK_TARGETS)" scripts/setup build guest vm unit tool style deb install root || [ $(words $(CHECK_TARGETS)) -gt 1 ]
 	@tests/check $(subst $(empty) ,$(comma),$(CHECK_TARGETS))
 
 # Real programs, out of Debian's packages, on the container backends.
@@ -73,9 +83,27 @@ bench:
 	@scripts/setup build guest vm demo
 	@bench/run $(TARGET)
 
+# Debian packages in build/deb.
+.PHONY: deb
+deb:
+	@scripts/setup deb install
+	@scripts/build-deb
+
+# The packages in a fresh Debian, and in a guest.
+.PHONY: packages-check
+packages-check: deb
+	@scripts/setup root vm
+	@tests/packages/run $(TARGET)
+
+# With PREFIX, DESTDIR, KVER.
 .PHONY: install
-install: module
-	@scripts/install $(TARGET)
+install:
+	@scripts/setup install $(if $(filter none,$(KVER)),,module)
+	@scripts/install
+
+.PHONY: uninstall
+uninstall:
+	@scripts/uninstall
 
 # Downloads (build/cache) stay.
 .PHONY: clean

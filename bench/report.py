@@ -11,7 +11,7 @@ BACKING = {"small": "%(page)s pages", "thp": "%(huge)s pages", "scattered": "sca
 # What is aimed at: type1 / vfio_prereg at least, for memory of 4 KiB pages on a machine that has them; less than
 # these for the others.
 AIMS = {("map", SMALL): 5, ("unmap", SMALL): 2, ("map", 2 * MIB): 30, ("map", "all"): 40}
-REGISTER_AIM, KILL_AIM, API_AIM = 0.25, 0.1, 1.2
+REGISTER_AIM, KILL_AIM, API_AIM, BATCH_AIM = 0.25, 0.1, 1.2, 8
 
 HEADING = """\
 Median [10th .. 90th percentile] of rounds in which the drivers took turns on the same memory; ratios are of samples of
@@ -197,6 +197,23 @@ def call_tables(found, instructions=False):
                    for side in ("type1", "prereg", "limit")]]}
 
 
+def batch_tables(found, instructions=False):
+    """A thousand pages by as many calls, and by one."""
+    for backing, maps in found.values("batch", "backing", "maps"):
+        rows = []
+        for call in ("map", "unmap"):
+            theirs, ours, batch = (found.get("batch", call + "_ns", side=side, backing=backing, maps=maps)
+                                   for side in (found.theirs, "prereg", "batch"))
+            rows.append([call + " a page", "k" if instructions else "us",
+                         *(shown(x, 1e3, not instructions) for x in (theirs, ours, batch)),
+                         *(shown(ratios(x, batch), wide=not instructions) for x in (theirs, ours)),
+                         ">= %d" % BATCH_AIM if call == "map" and not found.tables else ""])
+        yield {"title": "%s%d mappings of a page, neighbours, of %s: a call for each, and one for all" % (
+            "Instructions (thousands): " if instructions else "", maps, found.memory(backing)),
+               "head": ["", "", found.theirs, "vfio_prereg", "in one call", "%s/one call" % found.theirs,
+                        "single calls/one call", "aim beside %s" % found.theirs], "rows": rows}
+
+
 def memory_cells(found, backing, total, pieces, regions):
     """The first cells of a line about memory."""
     return [size(total), found.memory(backing), "%d%s" % (pieces, " regions" if regions else "")]
@@ -355,8 +372,8 @@ def summary(samples):
 def tables(samples):
     """Title, head and rows of each table."""
     timed, counted = Samples(samples, "time"), Samples(samples, "instructions")
-    parts = [call_tables(timed), kill_tables(timed), growth_tables(timed), bookkeeping_tables(timed),
-             call_tables(counted, True), tear_down_tables(counted), growth_tables(counted, "thousands of instructions")]
+    parts = [call_tables(timed), batch_tables(timed), kill_tables(timed), growth_tables(timed), bookkeeping_tables(timed),
+             call_tables(counted, True), batch_tables(counted, True), tear_down_tables(counted), growth_tables(counted, "thousands of instructions")]
     return [table for part in parts for table in part]
 
 

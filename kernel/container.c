@@ -10,24 +10,28 @@
  * then sees whether the container is still the one it means.
  */
 #include <linux/err.h>
+#include <linux/ktime.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "dma.h"
 #include "prereg.h"
 
-/* An id is a generation of a slot: generation * PREREG_SLOTS + slot, and its personality. */
+/* An id is a generation of a slot and its personality: (generation * PREREG_SLOTS + slot) * 2 + type1. */
 #define PREREG_SLOTS	(1UL << 14)
-#define PREREG_ID_TYPE1	(1UL << 62)
+#define PREREG_ID_TYPE1	1UL
 
 /* Grow only, until the module goes. */
 static struct prereg_container *prereg_slots[PREREG_SLOTS];
 static unsigned long prereg_slots_used;
 static LIST_HEAD(prereg_slots_free);
 static DEFINE_MUTEX(prereg_slots_lock);
+/* Grows when one is taken into use, or out of it. */
+static atomic_t prereg_slots_changed;
 
 struct prereg_container *prereg_container_held(unsigned long id)
 {
-	return READ_ONCE(prereg_slots[id % PREREG_SLOTS]);
+	return READ_ONCE(prereg_slots[id / 2 % PREREG_SLOTS]);
 }
 
 /* A container not in use, or NULL. Its id was not given to anybody yet. */
@@ -47,9 +51,11 @@ static struct prereg_container *prereg_slot_take(void)
 			mutex_init(&container->lock);
 			mutex_init(&container->devices_lock);
 			INIT_LIST_HEAD(&container->devices);
-			container->id = PREREG_SLOTS + prereg_slots_used;
-			WRITE_ONCE(prereg_slots[prereg_slots_used++],
-				   container);
+			container->id = 2 * (PREREG_SLOTS + prereg_slots_used);
+			/* With all of the above for those who look at all of them. */
+			smp_store_release(&prereg_slots[prereg_slots_used],
+					  container);
+			prereg_slots_used++;
 		}
 	}
 	mutex_unlock(&prereg_slots_lock);
@@ -61,6 +67,7 @@ static void prereg_slot_return(struct prereg_container *container)
 	mutex_lock(&prereg_slots_lock);
 	list_add(&container->free_entry, &prereg_slots_free);
 	mutex_unlock(&prereg_slots_lock);
+	atomic_inc(&prereg_slots_changed);
 }
 
 unsigned long prereg_container_create(struct prereg_type1 *type1)
@@ -78,7 +85,10 @@ unsigned long prereg_container_create(struct prereg_type1 *type1)
 	if (type1)
 		container->id |= PREREG_ID_TYPE1;
 	container->claim.container = container;
+	prereg_who_get(&container->who);
 	mutex_unlock(&container->lock);
+	/* It is seen from now on. */
+	atomic_inc(&prereg_slots_changed);
 	prereg_stat_add(PREREG_STAT_CONTAINERS, 1);
 	return container->id;
 }
@@ -99,8 +109,10 @@ void prereg_container_destroy(unsigned long id)
 	else if (container->claim.owner)
 		prereg_container_disown(container, container->claim.owner);
 	container->type1 = NULL;
-	container->id = (container->id & ~PREREG_ID_TYPE1) + PREREG_SLOTS;
+	container->id = (container->id & ~PREREG_ID_TYPE1) + 2 * PREREG_SLOTS;
 	WARN_ON(container->hw);
+	prereg_container_adopt(container);
+	prereg_who_put(&container->who);
 	mutex_unlock(&container->lock);
 
 	prereg_stat_add(PREREG_STAT_CONTAINERS, -1);
@@ -113,6 +125,11 @@ void prereg_containers_free(void)
 		kfree(prereg_slots[--prereg_slots_used]);
 }
 
+struct prereg_container *prereg_container_at(unsigned long slot)
+{
+	return slot < PREREG_SLOTS ? READ_ONCE(prereg_slots[slot]) : NULL;
+}
+
 void prereg_containers_count(unsigned long *nmappings, u64 *mapped_bytes)
 {
 	struct prereg_container *container;
@@ -120,15 +137,17 @@ void prereg_containers_count(unsigned long *nmappings, u64 *mapped_bytes)
 
 	*nmappings = 0;
 	*mapped_bytes = 0;
-	for (i = 0; i < PREREG_SLOTS; i++) {
-		container = READ_ONCE(prereg_slots[i]);
-		if (!container)
-			break;
+	for (i = 0; (container = prereg_container_at(i)); i++) {
 		mutex_lock(&container->lock);
 		*nmappings += container->nmappings;
 		*mapped_bytes += container->mapped_bytes;
 		mutex_unlock(&container->lock);
 	}
+}
+
+unsigned int prereg_containers_changes(void)
+{
+	return atomic_read(&prereg_slots_changed);
 }
 
 struct prereg_container *prereg_container_lock_held(unsigned long id)
@@ -249,6 +268,25 @@ void prereg_container_disown(struct prereg_container *container,
 		prereg_type1_disown(container, owner);
 	else if (container->claim.owner == owner)
 		spapr_v2_disown(container);
+}
+
+void prereg_container_orphan(struct prereg_container *container,
+			     const struct prereg_owner *owner)
+{
+	lockdep_assert_held(&container->lock);
+
+	if (container->type1 && !list_empty(&container->type1->claims))
+		return;
+	prereg_container_adopt(container);
+	prereg_who_copy(&container->orphan.who, &owner->who);
+	container->orphan.since = ktime_get_boottime_ns();
+}
+
+void prereg_container_adopt(struct prereg_container *container)
+{
+	lockdep_assert_held(&container->lock);
+
+	prereg_who_put(&container->orphan.who);
 }
 
 void prereg_container_hw_came(struct prereg_container *container)

@@ -183,7 +183,8 @@ static struct prereg_dma *dma_alloc(u64 iova, u64 bytes, unsigned long vaddr,
 static void dma_free(struct prereg_dma *dma)
 {
 	dma_end(dma, 0);
-	kvfree(dma->dirty);
+	if (unlikely(dma->dirty))
+		kvfree(dma->dirty);
 	kmem_cache_free(prereg_dma_cache, dma);
 }
 
@@ -626,7 +627,8 @@ int prereg_dma_unmap(unsigned long id, u64 iova, u64 bytes, bool all,
 		if (bitmap && prereg_dirty_report(dma, all_dirty, bitmap, iova))
 			ret = -EFAULT;
 		dma_free(dma);
-		cond_resched();
+		if (!llist_empty(&taken))
+			cond_resched();
 	}
 	if (own) {
 		prereg_owner_pay(own);
@@ -718,6 +720,8 @@ static int type1_attach_hw(struct prereg_container *container,
 	}
 	if (!ret)
 		ret = prereg_hw_attach(container, group);
+	if (ret == -EAGAIN && fatal_signal_pending(current))
+		ret = -EINTR;
 	if (ret && ret != -EAGAIN && !container->hw)
 		dmas_put_regions(container);
 	return ret;
@@ -757,7 +761,9 @@ int prereg_type1_attach(unsigned long id, struct iommu_group *group,
 			type1->unscoped_groups += !emulated;
 		}
 		prereg_container_unlock(container);
-		cond_resched();
+		/* Its release() may take a while. */
+		if (ret == -EAGAIN)
+			schedule_timeout_uninterruptible(1);
 	} while (ret == -EAGAIN);
 
 	if (ret)

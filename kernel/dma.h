@@ -81,7 +81,7 @@ struct prereg_type1_group {
  * @npages: how many of them
  * @dirty: a bit for each page, while dirty pages are tracked
  * @lock_cap: who made it has CAP_IPC_LOCK
- * @going: drivers were told to unpin @pages, and may pin no more
+ * @going: how often drivers were told to unpin @pages; from the first time on they may pin no more
  */
 struct prereg_dma {
 	struct prereg_mapping		mapping;
@@ -91,7 +91,7 @@ struct prereg_dma {
 	unsigned long			npages;
 	unsigned long			*dirty;
 	bool				lock_cap;
-	bool				going;
+	unsigned int			going;
 };
 
 static inline struct prereg_dma *mapping_dma(struct prereg_mapping *mapping)

@@ -10,6 +10,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/iommu.h>
 #include <linux/kthread.h>
@@ -97,7 +98,10 @@ void prereg_emulated_forget(struct prereg_dma *dma)
 	dma->npages = 0;
 }
 
-/* The first mapping there with pinned pages, or NULL; untold: that is not going yet. */
+/* How often drivers are told; what is pinned even then is a driver that does not unpin. */
+#define PREREG_TELL_MAX	10
+
+/* The first mapping there with pinned pages, or NULL; untold: of which drivers are yet to be told. */
 static struct prereg_dma *dma_with_pages(struct prereg_container *container,
 					 u64 first, u64 last,
 					 const struct prereg_owner *owner,
@@ -108,7 +112,7 @@ static struct prereg_dma *dma_with_pages(struct prereg_container *container,
 
 	prereg_for_each_mapping(mapping, container, first, last) {
 		dma = mapping_dma(mapping);
-		if (dma->npages && !(untold && dma->going) &&
+		if (dma->npages && !(untold && dma->going >= PREREG_TELL_MAX) &&
 		    (!owner || mapping->registration->owner == owner))
 			return dma;
 	}
@@ -120,6 +124,10 @@ static struct prereg_dma *dma_with_pages(struct prereg_container *container,
  * and VFIO may be about to release the container: but devices in the list are
  * open, and as long as devices_lock is held they stay so and keep it. It is held until
  * all were told, so that whoever finds a mapping going knows that they have been.
+ *
+ * A call under way may have pinned what its driver does not know of yet, and unpins it when
+ * its next page is refused, or finds it when it is told again: after 1 ms, 2 ms, 4 ms, but
+ * together no more than a second.
  */
 bool prereg_emulated_tell(struct prereg_container *container, u64 first,
 			  u64 last, const struct prereg_owner *owner)
@@ -127,6 +135,8 @@ bool prereg_emulated_tell(struct prereg_container *container, u64 first,
 	unsigned long id = container->id;
 	struct vfio_device *device;
 	struct prereg_dma *dma;
+	unsigned int naps = 0;
+	bool again;
 	u64 iova, bytes;
 
 	if (!dma_with_pages(container, first, last, owner, false))
@@ -136,11 +146,12 @@ bool prereg_emulated_tell(struct prereg_container *container, u64 first,
 	mutex_lock(&container->lock);
 	while (container->id == id &&
 	       (dma = dma_with_pages(container, first, last, owner, true))) {
-		/* What is pinned even after that is a driver that does not unpin. */
-		dma->going = true;
+		again = dma->going++;
 		iova = dma->mapping.range.first;
 		bytes = dma_bytes(dma);
 		mutex_unlock(&container->lock);
+		if (again && naps < PREREG_TELL_MAX)
+			msleep(1 << naps++);
 		list_for_each_entry(device, &container->devices, iommu_entry)
 			device->ops->dma_unmap(device, iova, bytes);
 		mutex_lock(&container->lock);
@@ -155,7 +166,7 @@ void prereg_emulated_stay(struct prereg_container *container, u64 first,
 	struct prereg_mapping *mapping;
 
 	prereg_for_each_mapping(mapping, container, first, last)
-		mapping_dma(mapping)->going = false;
+		mapping_dma(mapping)->going = 0;
 }
 
 /* Who cannot be told of an UNMAP is not noted, and may not pin. */
@@ -207,6 +218,8 @@ static struct prereg_page *page_make(const struct prereg_dma_hold *hold,
 		ret = prereg_owner_charge(hold->owner, 1, &hold->payer);
 	else
 		prereg_owner_owe(hold->owner, -1);
+	if (ret == -ENOMEM)
+		prereg_owner_refused(hold->owner, 1, &hold->payer);
 	if (ret)
 		goto free_page;
 	ret = prereg_page_pin(hold->owner, vaddr, hold->write, &page->page);

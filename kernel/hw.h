@@ -5,7 +5,7 @@
  * The core says what is to be mapped where; the hw keeps it so in every IOMMU
  * that a group of the container sits behind. There are two kinds:
  *
- *	hw_domain.c	struct iommu_domain: VT-d, AMD-Vi, SMMU, ...
+ *	hw_domain.c	struct iommu_domain: VT-d, AMD-Vi, SMMU, ...; entries in hw_entries.c
  *	hw_tce.c	struct iommu_table_group: the TCE tables of POWER
  *
  * A container gets its hw with its first group and loses it with the last one.
@@ -21,6 +21,7 @@
 struct iommu_group;
 struct prereg_container;
 struct prereg_hw_ops;
+struct prereg_mapping;
 struct prereg_region;
 struct prereg_window;
 struct vfio_eeh_pe_op;
@@ -28,9 +29,11 @@ struct vfio_eeh_pe_op;
 /**
  * struct prereg_hw - a container's IOMMU state; the first member of a larger one
  * @ops: which kind
+ * @remains: the last map failed, and entries of it could not be removed
  */
 struct prereg_hw {
-	const struct prereg_hw_ops *ops;
+	const struct prereg_hw_ops	*ops;
+	bool				remains;
 };
 
 /**
@@ -50,6 +53,8 @@ struct prereg_hw_info {
 	u32	windows;
 	u32	levels;
 };
+
+typedef int (*prereg_group_fn)(struct iommu_group *group, void *data);
 
 /**
  * struct prereg_hw_ops - what a kind of hw does
@@ -80,6 +85,10 @@ struct prereg_hw_ops {
 
 	/* Does every IOMMU enforce cache coherency (ignore no-snoop)? */
 	bool (*coherent)(const struct prereg_hw *hw);
+
+	/* Call fn for each attached group, until it does not return 0. Return: what it did. */
+	int (*walk_groups)(const struct prereg_hw *hw, prereg_group_fn fn,
+			   void *data);
 
 	void (*get_info)(const struct prereg_hw *hw,
 			 struct prereg_hw_info *info);
@@ -131,11 +140,21 @@ struct prereg_hw_ops {
 	 * Enter bytes of the region from offset on, at IOVAs where nothing is mapped.
 	 * interruptible: give up when a fatal signal is pending.
 	 * Return: 0, -ENOMEM, -EINTR, what the IOMMU driver said. On an error no
-	 * entry in the range is left.
+	 * entry in the range is left; or @remains is set, which is an IOMMU driver's
+	 * bug, and the memory must never be given back.
 	 */
 	int (*map)(struct prereg_hw *hw, u64 iova,
 		   const struct prereg_region *region, u64 offset, u64 bytes,
 		   int prot, bool interruptible);
+
+	/*
+	 * Enter mappings, at least one, that follow one another in IOVA in one window, each
+	 * from its first to its last, all with the same direction. No hardware page lies across two
+	 * of them. Otherwise as map().
+	 */
+	int (*map_list)(struct prereg_hw *hw,
+			struct prereg_mapping *const *mappings, unsigned int n,
+			bool interruptible);
 
 	/*
 	 * Remove entries; all of the range is mapped and no hardware page
@@ -206,8 +225,17 @@ static inline int prereg_hw_map(struct prereg_hw *hw, u64 iova,
 				const struct prereg_region *region, u64 offset,
 				u64 bytes, int prot, bool interruptible)
 {
+	hw->remains = false;
 	return hw->ops->map(hw, iova, region, offset, bytes, prot,
 			    interruptible);
+}
+
+static inline int prereg_hw_map_list(struct prereg_hw *hw,
+				     struct prereg_mapping *const *mappings,
+				     unsigned int n, bool interruptible)
+{
+	hw->remains = false;
+	return hw->ops->map_list(hw, mappings, n, interruptible);
 }
 
 static inline bool prereg_hw_unmap(struct prereg_hw *hw, u64 iova, u64 bytes)

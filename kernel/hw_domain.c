@@ -15,22 +15,13 @@
 #include <linux/log2.h>
 #include <linux/mm_types.h>
 #include <linux/module.h>
-#include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "compat/compat.h"
+#include "hw_domain.h"
 #include "prereg.h"
-
-/* Stretches given to the IOMMU driver in one call, a page of struct scatterlist. */
-#define PREREG_SG_MAX		(PAGE_SIZE / sizeof(struct scatterlist))
-/* Longest stretch: struct scatterlist's length has 32 bits. */
-#define PREREG_SG_BYTES_MAX	SZ_1G
-/* A fatal signal is noticed, and others may run, after so much was mapped. */
-#define PREREG_MAP_BATCH_BYTES	(16ULL << 30)
-/* What may lie between two flushes: VT-d counts the pages of one in 32 bits. */
-#define PREREG_FLUSH_BYTES	(1ULL << 42)
 
 #define PREREG_DEFAULT_BYTES	(2ULL << 30)
 #define PREREG_SECOND_START	0x1000000000ULL
@@ -49,28 +40,6 @@ MODULE_PARM_DESC(share_domains,
 		 "Let groups of a container share page tables where they can; N serves tests. Default Y");
 
 /**
- * struct prereg_hw_domain - the hw
- * @hw: what the core knows of it
- * @domains: struct prereg_domain, one for each set of groups that can share
- * @sg: room to hand an IOMMU many stretches at once, so that mapping needs no
- *	memory for it
- * @usable_first: first IOVA of the usable range that was found last
- * @usable_last: its last one; less: none is known
- */
-struct prereg_hw_domain {
-	struct prereg_hw	hw;
-	struct list_head	domains;
-	struct scatterlist	*sg;
-	u64			usable_first;
-	u64			usable_last;
-};
-
-static struct prereg_hw_domain *to_hw_domain(const struct prereg_hw *hw)
-{
-	return container_of(hw, struct prereg_hw_domain, hw);
-}
-
-/**
  * struct prereg_group - an attached group
  * @entry: in domain->groups
  * @group: VFIO keeps it alive while it is attached
@@ -82,33 +51,6 @@ struct prereg_group {
 	struct list_head	resv_regions;
 };
 
-/**
- * struct prereg_domain - page tables that one or more groups share
- * @entry: in hw->domains
- * @domain: the page tables
- * @groups: struct prereg_group
- * @gather: unmapped since the last flush
- * @gathered: is there anything in @gather?
- * @queued: is all of it to be flushed as a whole? AMD's driver may have changed
- *	@gather's own flag
- * @first: first IOVA unmapped since the last flush, if @gathered
- * @last: last one
- * @coherent: no-snoop is ignored
- * @msi_base: start of the software MSI region, or PREREG_NO_MSI_BASE
- */
-struct prereg_domain {
-	struct list_head		entry;
-	struct iommu_domain		*domain;
-	struct list_head		groups;
-	struct iommu_iotlb_gather	gather;
-	bool				gathered;
-	bool				queued;
-	u64				first;
-	u64				last;
-	bool				coherent;
-	phys_addr_t			msi_base;
-};
-
 #define PREREG_NO_MSI_BASE	(~(phys_addr_t)0)
 
 static void hw_domain_free(struct prereg_hw *hw)
@@ -116,6 +58,23 @@ static void hw_domain_free(struct prereg_hw *hw)
 	WARN_ON(!list_empty(&to_hw_domain(hw)->domains));
 	kfree(to_hw_domain(hw)->sg);
 	kfree(to_hw_domain(hw));
+}
+
+static int hw_domain_walk_groups(const struct prereg_hw *hw,
+				 prereg_group_fn fn, void *data)
+{
+	const struct prereg_domain *d;
+	const struct prereg_group *g;
+	int ret;
+
+	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry) {
+		list_for_each_entry(g, &d->groups, entry) {
+			ret = fn(g->group, data);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
 }
 
 static bool hw_domain_coherent(const struct prereg_hw *hw)
@@ -136,11 +95,6 @@ static unsigned long hw_domain_block_sizes(const struct prereg_hw *hw)
 	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
 		sizes |= d->domain->pgsize_bitmap;
 	return sizes;
-}
-
-static unsigned long domain_granule(const struct iommu_domain *domain)
-{
-	return BIT(__ffs(domain->pgsize_bitmap));
 }
 
 /* Every power of two from the largest of the IOMMUs' smallest pages on. */
@@ -251,223 +205,6 @@ static int hw_domain_check(const struct prereg_hw *hw,
 			   u64 bytes)
 {
 	return prereg_hw_usable(hw, iova, iova + bytes - 1) ? 0 : -ENXIO;
-}
-
-/*
- * No device reaches what was unmapped, and the page tables are freed.
- *
- * One small range is flushed as a range. Everything else was unmapped as
- * "queued", see domain_unmap(), and is flushed as a whole; after that the
- * range flush frees the tables, and reaches the device TLBs that VT-d leaves
- * out of the former under a hypervisor (caching mode).
- */
-static void domain_flush(struct prereg_domain *d)
-{
-	u64 first;
-
-	if (!d->gathered)
-		return;
-	d->gathered = false;
-
-	if (!d->queued) {
-		iommu_iotlb_sync(d->domain, &d->gather);
-		return;
-	}
-
-	iommu_flush_iotlb_all(d->domain);
-	for (first = d->first; first <= d->last; first += PREREG_FLUSH_BYTES) {
-		d->gather.start = first;
-		d->gather.end = min(d->last, first + PREREG_FLUSH_BYTES - 1);
-		/* Spares SMMUs an invalidation for each page: all are done. */
-		d->gather.pgsize = 0;
-		iommu_iotlb_sync(d->domain, &d->gather);
-		if (d->last - first < PREREG_FLUSH_BYTES)
-			break;
-	}
-}
-
-/*
- * VT-d, up to 6.x, puts the page tables of a range on the gather's list, and then,
- * where the range does not continue the one before in pieces of the same size,
- * flushes that one and frees the list: tables that the IOMMU may still walk. So more
- * than one range, or a range of more than one piece (see iommu_pgsize(); up to
- * 2 MiB are always one), is "queued": nothing is flushed or freed before
- * domain_flush().
- *
- * A large range goes in parts, between which others may run. None ends inside a
- * hardware page.
- */
-static bool domain_unmap(struct prereg_domain *d, u64 iova, u64 bytes)
-{
-	u64 last = iova + bytes - 1, part_max, part;
-
-	if (d->gathered && last - d->first >= PREREG_FLUSH_BYTES)
-		domain_flush(d);
-	if (!d->gathered) {
-		iommu_iotlb_gather_init(&d->gather);
-		d->queued = bytes > SZ_2M;
-		d->first = iova;
-		d->gathered = true;
-	} else {
-		d->queued = true;
-	}
-	d->gather.queued = d->queued;
-	d->last = last;
-
-	if (bytes <= SZ_2M)
-		return iommu_unmap_fast(d->domain, iova, bytes, &d->gather) ==
-		       bytes;
-	part_max = max_t(u64, SZ_1G, BIT(__fls(d->domain->pgsize_bitmap)));
-	for (;;) {
-		part = min(bytes, part_max - (iova & (part_max - 1)));
-		if (iommu_unmap_fast(d->domain, iova, part, &d->gather) != part)
-			return false;
-		bytes -= part;
-		if (!bytes)
-			return true;
-		iova += part;
-		cond_resched();
-	}
-}
-
-/*
- * Remove what a failed map may have left: IOMMU drivers do not all undo a map
- * that ran out of memory half-way, and VT-d must not be asked to unmap what is
- * not there (it takes neighbours along). Nobody used these entries: the memory is
- * still pinned and the caller has not told anybody the IOVA.
- */
-static void domain_unmap_remains(struct prereg_domain *d, u64 iova, u64 bytes)
-{
-	size_t granule = domain_granule(d->domain);
-	u64 done = 0;
-
-	while (done < bytes) {
-		/* A large page goes as a whole, whatever is asked for. */
-		if (iommu_iova_to_phys(d->domain, iova + done))
-			domain_unmap(d, iova + done, granule);
-		done += granule;
-		cond_resched();
-	}
-	domain_flush(d);
-}
-
-/* Take up to PREREG_SG_MAX stretches, together at most max bytes. */
-static unsigned int hw_take_stretches(struct scatterlist *sg,
-					struct prereg_cursor *cursor, u64 max,
-					u64 *bytes)
-{
-	unsigned int n = 0;
-	phys_addr_t phys;
-
-	*bytes = 0;
-	sg_init_table(sg, PREREG_SG_MAX);
-	while (n < PREREG_SG_MAX && *bytes < max) {
-		u64 stretch = prereg_cursor_next(cursor,
-						 min_t(u64, max - *bytes,
-						       PREREG_SG_BYTES_MAX),
-						 &phys);
-
-		sg_set_page(&sg[n++], pfn_to_page(PHYS_PFN(phys)), stretch,
-			    offset_in_page(phys));
-		*bytes += stretch;
-	}
-	return n;
-}
-
-static int domain_map(const struct prereg_hw_domain *hw,
-		      struct prereg_domain *d, u64 iova,
-		      const struct prereg_region *region, u64 offset,
-		      u64 bytes, int prot, bool interruptible)
-{
-	struct prereg_cursor cursor;
-	u64 done = 0, batch;
-	phys_addr_t phys;
-	unsigned int n;
-	ssize_t ret;
-
-	prot |= IOMMU_CACHE;
-	prereg_cursor_init(&cursor, region, offset);
-
-	/* In most maps the memory is one stretch. */
-	batch = prereg_cursor_next(&cursor, min_t(u64, bytes,
-						  PREREG_SG_BYTES_MAX), &phys);
-	if (batch == bytes) {
-		ret = prereg_compat_map(d->domain, iova, phys, bytes, prot);
-		if (ret)
-			domain_unmap_remains(d, iova, bytes);
-		return ret;
-	}
-
-	prereg_cursor_init(&cursor, region, offset);
-	for (; done < bytes; done += batch) {
-		n = hw_take_stretches(hw->sg, &cursor,
-				      min(bytes - done, PREREG_MAP_BATCH_BYTES),
-				      &batch);
-		ret = prereg_compat_map_sg(d->domain, iova + done, hw->sg, n,
-					   prot);
-		if (ret < 0)
-			goto unmap;
-		if (interruptible && fatal_signal_pending(current)) {
-			done += batch;
-			batch = 0;
-			ret = -EINTR;
-			goto unmap;
-		}
-		cond_resched();
-	}
-	return 0;
-
-unmap:
-	domain_unmap_remains(d, iova + done, batch);
-	if (done) {
-		domain_unmap(d, iova, done);
-		domain_flush(d);
-	}
-	return ret;
-}
-
-static int hw_domain_map(struct prereg_hw *hw, u64 iova,
-			 const struct prereg_region *region, u64 offset,
-			 u64 bytes, int prot, bool interruptible)
-{
-	struct prereg_hw_domain *hd = to_hw_domain(hw);
-	struct prereg_domain *d;
-	int ret;
-
-	list_for_each_entry(d, &hd->domains, entry) {
-		ret = domain_map(hd, d, iova, region, offset, bytes, prot,
-				 interruptible);
-		if (ret)
-			goto unmap;
-	}
-	return 0;
-
-unmap:
-	list_for_each_entry_continue_reverse(d, &hd->domains, entry) {
-		domain_unmap(d, iova, bytes);
-		domain_flush(d);
-	}
-	return ret;
-}
-
-static bool hw_domain_unmap(struct prereg_hw *hw, u64 iova, u64 bytes)
-{
-	struct prereg_domain *d;
-	bool gone = true;
-
-	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry) {
-		if (WARN_ON_ONCE(!domain_unmap(d, iova, bytes)))
-			gone = false;
-	}
-	return gone;
-}
-
-static void hw_domain_flush(struct prereg_hw *hw)
-{
-	struct prereg_domain *d;
-
-	list_for_each_entry(d, &to_hw_domain(hw)->domains, entry)
-		domain_flush(d);
 }
 
 static struct prereg_group *hw_find_group(const struct prereg_hw_domain *hw,
@@ -627,11 +364,12 @@ static int hw_replay(struct prereg_container *container,
 		/* Its release() waits for our lock, to remove all this. */
 		if (!atomic_read(&mapping->registration->owner->mm->mm_users))
 			return -EAGAIN;
-		ret = domain_map(to_hw_domain(container->hw), new, mapping->range.first,
-				 mapping->registration->region,
-				 mapping->offset,
-				 mapping->range.last - mapping->range.first + 1,
-				 mapping->prot, true);
+		ret = prereg_domain_map(to_hw_domain(container->hw), new,
+					mapping->range.first,
+					mapping->registration->region,
+					mapping->offset,
+					prereg_mapping_bytes(mapping),
+					mapping->prot, true);
 		if (ret)
 			return ret;
 		cond_resched();
@@ -754,14 +492,16 @@ static const struct prereg_hw_ops hw_domain_ops = {
 	.attach		= hw_domain_attach,
 	.detach		= hw_domain_detach,
 	.coherent	= hw_domain_coherent,
+	.walk_groups	= hw_domain_walk_groups,
 	.get_info	= hw_domain_get_info,
 	.block_sizes	= hw_domain_block_sizes,
 	.pgsizes	= hw_domain_pgsizes,
 	.usable_range	= hw_domain_usable_range,
 	.check		= hw_domain_check,
-	.map		= hw_domain_map,
-	.unmap		= hw_domain_unmap,
-	.flush		= hw_domain_flush,
+	.map		= prereg_domains_map,
+	.map_list	= prereg_domains_map_list,
+	.unmap		= prereg_domains_unmap,
+	.flush		= prereg_domains_flush,
 };
 
 struct prereg_hw *prereg_hw_domain_create(void)

@@ -347,24 +347,20 @@ static enum dma_data_direction tce_direction(int prot)
 	return prot & IOMMU_READ ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE;
 }
 
-static int hw_tce_map(struct prereg_hw *hw, u64 iova,
-		      const struct prereg_region *region, u64 offset,
-		      u64 bytes, int prot, bool interruptible)
+/*
+ * Enter what begins at @first of the table, without a kill. Return: as ops->map().
+ */
+static int tce_enter(struct prereg_hw *hw, struct iommu_table *table,
+		     unsigned long first, const struct prereg_region *region,
+		     u64 offset, u64 bytes, int prot, bool interruptible)
 {
-	struct iommu_table *table = tce_table(to_tce(hw), iova);
 	enum dma_data_direction direction = tce_direction(prot);
-	unsigned long first, entries, entry = 0;
+	unsigned int shift = table->it_page_shift;
+	unsigned long entries = bytes >> shift, entry = 0;
 	struct prereg_cursor cursor;
 	u64 stretch_at = 0, stretch;
-	unsigned int shift;
 	phys_addr_t phys;
 	int ret = 0;
-
-	if (WARN_ON_ONCE(!table))
-		return -ENXIO;
-	shift = table->it_page_shift;
-	first = iova >> shift;
-	entries = bytes >> shift;
 
 	prereg_cursor_init(&cursor, region, offset);
 	while (entry < entries) {
@@ -390,12 +386,65 @@ static int hw_tce_map(struct prereg_hw *hw, u64 iova,
 		}
 		stretch_at += stretch;
 	}
-	tce_kill(table, first, entries);
 	return 0;
 
 clear:
-	tce_clear(table, first, entry);
+	if (!tce_clear(table, first, entry))
+		hw->remains = true;
 	tce_kill(table, first, entry);
+	return ret;
+}
+
+static int hw_tce_map(struct prereg_hw *hw, u64 iova,
+		      const struct prereg_region *region, u64 offset,
+		      u64 bytes, int prot, bool interruptible)
+{
+	struct iommu_table *table = tce_table(to_tce(hw), iova);
+	unsigned long first;
+	int ret;
+
+	if (WARN_ON_ONCE(!table))
+		return -ENXIO;
+	first = iova >> table->it_page_shift;
+	ret = tce_enter(hw, table, first, region, offset, bytes, prot,
+			interruptible);
+	if (!ret)
+		tce_kill(table, first, bytes >> table->it_page_shift);
+	return ret;
+}
+
+static int hw_tce_map_list(struct prereg_hw *hw,
+			   struct prereg_mapping *const *mappings,
+			   unsigned int n, bool interruptible)
+{
+	struct iommu_table *table = tce_table(to_tce(hw),
+					      mappings[0]->range.first);
+	unsigned long first, entries = 0;
+	unsigned int i;
+	int ret = 0;
+
+	if (WARN_ON_ONCE(!table))
+		return -ENXIO;
+	first = mappings[0]->range.first >> table->it_page_shift;
+	for (i = 0; i < n && !ret; i++) {
+		ret = tce_enter(hw, table, first + entries,
+				mappings[i]->registration->region,
+				mappings[i]->offset,
+				prereg_mapping_bytes(mappings[i]),
+				mappings[i]->prot, interruptible);
+		if (ret)
+			break;
+		entries += prereg_mapping_bytes(mappings[i]) >>
+			   table->it_page_shift;
+		if ((i + 1) % TCE_BATCH)
+			continue;
+		cond_resched();
+		if (interruptible && fatal_signal_pending(current))
+			ret = -EINTR;
+	}
+	if (ret && !tce_clear(table, first, entries))
+		hw->remains = true;
+	tce_kill(table, first, entries);
 	return ret;
 }
 
@@ -441,6 +490,20 @@ static struct tce_group *tce_find_group(const struct prereg_hw_tce *tce,
 		if (g->group == group)
 			return g;
 	return NULL;
+}
+
+static int hw_tce_walk_groups(const struct prereg_hw *hw, prereg_group_fn fn,
+			      void *data)
+{
+	const struct tce_group *g;
+	int ret;
+
+	list_for_each_entry(g, &to_tce(hw)->groups, entry) {
+		ret = fn(g->group, data);
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 /* Can the group have the tables that the others have? */
@@ -530,6 +593,7 @@ static const struct prereg_hw_ops hw_tce_ops = {
 	.attach		= hw_tce_attach,
 	.detach		= hw_tce_detach,
 	.coherent	= hw_tce_coherent,
+	.walk_groups	= hw_tce_walk_groups,
 	.get_info	= hw_tce_get_info,
 	.block_sizes	= hw_tce_block_sizes,
 	.window_pages	= hw_tce_window_pages,
@@ -537,6 +601,7 @@ static const struct prereg_hw_ops hw_tce_ops = {
 	.window_close	= hw_tce_window_close,
 	.check		= hw_tce_check,
 	.map		= hw_tce_map,
+	.map_list	= hw_tce_map_list,
 	.unmap		= hw_tce_unmap,
 	.flush		= hw_tce_flush,
 	.eeh_pe_op	= hw_tce_eeh_pe_op,

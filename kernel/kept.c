@@ -70,21 +70,19 @@ void prereg_kept_drop(struct prereg_region *region, struct list_head *dropped)
 	spin_unlock(&prereg_kept_lock);
 }
 
-/* owner->lock held. */
-static void kept_drop_oldest(struct prereg_owner *owner,
-			     struct list_head *dropped)
+/*
+ * Drop what is beyond target, the oldest first; no more than PREREG_REGIONS_AT_ONCE.
+ * owner->lock held.
+ */
+static void kept_drop_some(struct prereg_owner *owner, unsigned long target,
+			   struct list_head *dropped)
 {
-	prereg_kept_drop(list_first_entry(&owner->kept, struct prereg_region,
-					  kept_entry), dropped);
-}
+	unsigned int n;
 
-void prereg_kept_drop_all(struct prereg_owner *owner,
-			  struct list_head *dropped)
-{
-	lockdep_assert_held(&owner->lock);
-
-	while (!list_empty(&owner->kept))
-		kept_drop_oldest(owner, dropped);
+	for (n = 0; owner->kept_pages > target && n < PREREG_REGIONS_AT_ONCE; n++)
+		prereg_kept_drop(list_first_entry(&owner->kept,
+						  struct prereg_region,
+						  kept_entry), dropped);
 }
 
 bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
@@ -99,12 +97,14 @@ bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
 	    region->stuck || region->npages > keep_pages ||
 	    list_empty(&owner->claims))
 		return false;
-	/* It must be possible to drop it without a page lock. */
-	if (region->written && !region->pfnmap)
+	/* A BAR costs no pin. What is kept must be dropped without a page lock. */
+	if (region->pfnmap || region->written)
 		return false;
 
-	while (owner->kept_pages > keep_pages - region->npages)
-		kept_drop_oldest(owner, dropped);
+	kept_drop_some(owner, keep_pages - region->npages, dropped);
+	/* Next time, then. */
+	if (owner->kept_pages > keep_pages - region->npages)
+		return false;
 	list_add_tail(&region->kept_entry, &owner->kept);
 	spin_lock(&prereg_kept_lock);
 	list_add_tail(&region->lru_entry, &prereg_kept_lru);
@@ -133,16 +133,25 @@ void prereg_kept_free(struct list_head *dropped)
 	}
 }
 
-bool prereg_kept_trim(struct prereg_owner *owner)
+bool prereg_kept_trim(struct prereg_owner *owner, unsigned long keep_pages)
 {
+	unsigned long todo = ULONG_MAX, before, gone;
 	LIST_HEAD(dropped);
-	bool any;
+	bool any = false;
 
-	spin_lock(&owner->lock);
-	prereg_kept_drop_all(owner, &dropped);
-	spin_unlock(&owner->lock);
-	any = !list_empty(&dropped);
-	prereg_kept_free(&dropped);
+	/* What others add meanwhile is not waited for. */
+	do {
+		spin_lock(&owner->lock);
+		before = owner->kept_pages;
+		todo = min(todo, before - min(before, keep_pages));
+		kept_drop_some(owner, before - todo, &dropped);
+		gone = before - owner->kept_pages;
+		spin_unlock(&owner->lock);
+		any |= gone > 0;
+		todo -= min(todo, gone);
+		prereg_kept_free(&dropped);
+		cond_resched();
+	} while (todo);
 	return any;
 }
 
@@ -173,11 +182,14 @@ static unsigned long kept_shrink_scan(struct shrinker *shrinker,
 {
 	struct prereg_region *region, *next;
 	unsigned long npages = 0;
+	unsigned int n = 0;
 	LIST_HEAD(dropped);
 
 	spin_lock(&prereg_kept_lock);
 	list_for_each_entry_safe(region, next, &prereg_kept_lru, lru_entry) {
-		if (npages >= control->nr_to_scan)
+		/* Those of an owner whose lock is taken are passed over, which may be all. */
+		if (npages >= control->nr_to_scan ||
+		    n++ == PREREG_REGIONS_AT_ONCE)
 			break;
 		npages += kept_shrink_one(region, &dropped);
 	}

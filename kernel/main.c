@@ -58,6 +58,13 @@ static void prereg_vfio_release(void *iommu_data)
 	prereg_container_destroy((unsigned long)iommu_data);
 }
 
+/* What of <linux/vfio_prereg.h> there is for containers of types 1 and 3, and of type 7. */
+static long prereg_extensions(bool type1, bool spapr_v2)
+{
+	return VFIO_PREREG_HAS_INFO | (type1 ? VFIO_PREREG_HAS_KEEP : 0) |
+	       (spapr_v2 ? VFIO_PREREG_HAS_BATCH : 0);
+}
+
 /* Before SET_IOMMU VFIO asks every backend: what could a container be? */
 static long prereg_vfio_check_offer(unsigned long extension)
 {
@@ -65,6 +72,8 @@ static long prereg_vfio_check_offer(unsigned long extension)
 
 	if (extension == VFIO_SPAPR_TCE_v2_IOMMU)
 		return 1;
+	if (extension == VFIO_PREREG_EXTENSION)
+		return prereg_extensions(prereg_serves_type1(), true);
 	ret = prereg_hw_check_extension(extension);
 	if (!ret && prereg_serves_type1())
 		ret = prereg_type1_check_extension(extension);
@@ -82,6 +91,8 @@ static long prereg_vfio_check_extension(unsigned long id,
 	/* KVM asks through the group, whoever owns the container. */
 	if (extension == VFIO_DMA_CC_IOMMU)
 		ret = hw ? hw->ops->coherent(hw) : !!container->type1;
+	else if (extension == VFIO_PREREG_EXTENSION)
+		ret = prereg_extensions(container->type1, !container->type1);
 	else if (container->type1)
 		ret = prereg_type1_check_extension(extension);
 	else if (extension == VFIO_SPAPR_TCE_v2_IOMMU)
@@ -113,6 +124,8 @@ static long prereg_vfio_ioctl(void *iommu_data, unsigned int cmd,
 	else
 		ret = prereg_spapr_v2_ioctl(id, cmd, arg);
 	this_cpu_dec(prereg_calls);
+	if (unlikely(ret < 0))
+		prereg_refused_add(ret);
 	return ret;
 }
 
@@ -131,14 +144,17 @@ static int prereg_vfio_attach_group(void *iommu_data,
 	if (type != VFIO_IOMMU)
 		return -EINVAL;
 
-	do {
+	for (;;) {
 		container = prereg_container_lock_held(id);
 		ret = prereg_hw_attach(container, group);
 		prereg_container_unlock(container);
-		/* -EAGAIN: let the owner's release() have the lock first. */
-		cond_resched();
-	} while (ret == -EAGAIN);
-	return ret;
+		if (ret != -EAGAIN)
+			return ret;
+		/* An owner is dying: its release() goes first, which may take a while. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		schedule_timeout_uninterruptible(1);
+	}
 }
 
 static void prereg_vfio_detach_group(void *iommu_data,
@@ -193,14 +209,20 @@ static int __init prereg_init(void)
 	ret = prereg_owners_init();
 	if (ret)
 		goto exit_kept;
+	ret = prereg_events_init();
+	if (ret)
+		goto exit_owners;
 	prereg_stats_init();
 	ret = vfio_register_iommu_driver(&prereg_vfio_ops);
 	if (ret)
 		goto exit_stats;
+	prereg_netlink_init();
 	return 0;
 
 exit_stats:
 	prereg_stats_exit();
+	prereg_events_exit();
+exit_owners:
 	prereg_owners_exit();
 exit_kept:
 	prereg_kept_exit();
@@ -247,6 +269,8 @@ static void __exit prereg_exit(void)
 	prereg_owners_exit();
 	synchronize_rcu_tasks();
 	prereg_stats_exit();
+	prereg_events_exit();
+	prereg_netlink_exit();
 	prereg_containers_free();
 	prereg_kept_exit();
 	prereg_dma_exit();

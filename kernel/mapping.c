@@ -67,6 +67,17 @@ void prereg_mapping_exit(void)
 	kmem_cache_destroy(prereg_mapping_cache);
 }
 
+bool prereg_mappings_alloc(struct prereg_mapping **mappings, unsigned int n)
+{
+	return kmem_cache_alloc_bulk(prereg_mapping_cache, GFP_KERNEL, n,
+				     (void **)mappings);
+}
+
+void prereg_mappings_free(struct prereg_mapping **mappings, unsigned int n)
+{
+	kmem_cache_free_bulk(prereg_mapping_cache, n, (void **)mappings);
+}
+
 /* What a mapping counts against mappings_max. */
 static u64 mapping_cost(u64 bytes)
 {
@@ -118,14 +129,25 @@ static void mapping_resize(struct prereg_container *container,
 	WARN_ON(!mapping_insert(container, mapping));
 }
 
+/* What it maps may still be reached by a device. */
+static void mapping_stick(const struct prereg_mapping *mapping)
+{
+	mapping->registration->region->stuck = true;
+}
+
 static int mapping_map(struct prereg_container *container,
 		       const struct prereg_mapping *mapping, u64 first,
 		       u64 last, bool interruptible)
 {
-	return prereg_hw_map(container->hw, first,
-			     mapping->registration->region,
-			     mapping->offset + (first - mapping->range.first),
-			     last - first + 1, mapping->prot, interruptible);
+	struct prereg_hw *hw = container->hw;
+	int ret;
+
+	ret = prereg_hw_map(hw, first, mapping->registration->region,
+			    mapping->offset + (first - mapping->range.first),
+			    last - first + 1, mapping->prot, interruptible);
+	if (ret && hw->remains)
+		mapping_stick(mapping);
+	return ret;
 }
 
 /*
@@ -275,10 +297,65 @@ static int mapping_cut(struct prereg_container *container, u64 cut)
 	return -ENOMEM;
 }
 
-/* What it maps may still be reached by a device. */
-static void mapping_stick(struct prereg_mapping *mapping)
+/* See prereg_revoke_range(); of one owner's memory, or of all; they go to @old or are freed. */
+static __always_inline void
+revoke_range(struct prereg_revoke *revoke, u64 first, u64 last,
+	     const struct prereg_owner *owner, struct llist_head *old)
 {
-	mapping->registration->region->stuck = true;
+	struct prereg_container *container = revoke->container;
+	struct prereg_mapping *mapping, *next;
+
+	for (mapping = prereg_mapping_first(container, first, last);
+	     mapping && mapping->range.first <= last; mapping = next) {
+		next = mapping->range.last < last ?
+		       prereg_mapping_next(container, mapping) : NULL;
+		if (owner && mapping->registration->owner != owner)
+			continue;
+		mapping_remove(container, mapping);
+
+		/* Neighbours leave the hardware in one call. */
+		if (revoke->any && mapping->range.first == revoke->last + 1 &&
+		    revoke->last - revoke->first < PREREG_REVOKE_BYTES) {
+			revoke->last = mapping->range.last;
+		} else {
+			if (revoke->any && !mapping_unmap(container,
+							  revoke->first,
+							  revoke->last))
+				revoke->stays = true;
+			revoke->first = mapping->range.first;
+			revoke->last = mapping->range.last;
+			/* Without an IOMMU there is nothing to leave. */
+			revoke->any = container->hw;
+		}
+
+		if (old)
+			__llist_add(&mapping->range.taken, old);
+		else
+			kmem_cache_free(prereg_mapping_cache, mapping);
+		if (next)
+			cond_resched();
+	}
+}
+
+void prereg_revoke_range(struct prereg_revoke *revoke, u64 first, u64 last)
+{
+	lockdep_assert_held(&revoke->container->lock);
+	revoke_range(revoke, first, last, NULL, NULL);
+}
+
+static __always_inline void revoke_flush(struct prereg_revoke *revoke)
+{
+	if (!revoke->any)
+		return;
+	if (!mapping_unmap(revoke->container, revoke->first, revoke->last))
+		revoke->stays = true;
+	prereg_hw_flush(revoke->container->hw);
+	revoke->any = false;
+}
+
+void prereg_revoke_flush(struct prereg_revoke *revoke)
+{
+	revoke_flush(revoke);
 }
 
 /*
@@ -290,43 +367,12 @@ static void mapping_revoke(struct prereg_container *container, u64 first,
 			   u64 last, const struct prereg_owner *owner,
 			   struct llist_head *old)
 {
-	struct prereg_mapping *mapping, *next;
-	u64 range_first = 0, range_last = 0;
-	bool any = false, gone = true;
+	struct prereg_revoke revoke = { .container = container };
+	struct prereg_mapping *mapping;
 
-	for (mapping = prereg_mapping_first(container, first, last);
-	     mapping && mapping->range.first <= last; mapping = next) {
-		next = mapping->range.last < last ?
-		       prereg_mapping_next(container, mapping) : NULL;
-		if (owner && mapping->registration->owner != owner)
-			continue;
-		mapping_remove(container, mapping);
-
-		/* Neighbours leave the hardware in one call. */
-		if (any && mapping->range.first == range_last + 1 &&
-		    range_last - range_first < PREREG_REVOKE_BYTES) {
-			range_last = mapping->range.last;
-		} else {
-			if (any)
-				gone &= mapping_unmap(container, range_first,
-						      range_last);
-			range_first = mapping->range.first;
-			range_last = mapping->range.last;
-			/* Without an IOMMU there is nothing to leave. */
-			any = container->hw;
-		}
-
-		if (old)
-			__llist_add(&mapping->range.taken, old);
-		else
-			kmem_cache_free(prereg_mapping_cache, mapping);
-		cond_resched();
-	}
-	if (!any)
-		return;
-	gone &= mapping_unmap(container, range_first, range_last);
-	prereg_hw_flush(container->hw);
-	if (likely(gone) || !old)
+	revoke_range(&revoke, first, last, owner, old);
+	revoke_flush(&revoke);
+	if (likely(!revoke.stays) || !old)
 		return;
 	llist_for_each_entry(mapping, old->first, range.taken)
 		mapping_stick(mapping);
@@ -417,6 +463,7 @@ static void mapping_restore(struct prereg_container *container,
 		} else {
 			WARN_ON(!mapping_insert(container, mapping));
 		}
+		cond_resched();
 	}
 }
 
@@ -454,6 +501,21 @@ int prereg_mapping_map(struct prereg_container *container,
 	lockdep_assert_held(&container->lock);
 	return mapping_map(container, mapping, mapping->range.first,
 			   mapping->range.last, true);
+}
+
+int prereg_mapping_map_list(struct prereg_container *container,
+			    struct prereg_mapping *const *mappings,
+			    unsigned int n)
+{
+	unsigned int i;
+	int ret;
+
+	lockdep_assert_held(&container->lock);
+	ret = prereg_hw_map_list(container->hw, mappings, n, true);
+	if (ret && container->hw->remains)
+		for (i = 0; i < n; i++)
+			mapping_stick(mappings[i]);
+	return ret;
 }
 
 long prereg_iova_map(struct prereg_container *container,
@@ -507,8 +569,10 @@ long prereg_iova_map(struct prereg_container *container,
 	ret = mapping_map(container, mapping, iova, last, true);
 	if (ret)
 		goto restore;
-	while ((replaced = prereg_mapping_pop(&old)))
+	while ((replaced = prereg_mapping_pop(&old))) {
 		kmem_cache_free(prereg_mapping_cache, replaced);
+		cond_resched();
+	}
 	return 0;
 
 restore:

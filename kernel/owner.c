@@ -8,18 +8,83 @@
  * before the mm's memory is freed and does not care who holds mm_count (lazy
  * TLB users, /proc/PID/mem) or any file descriptor.
  */
+#include <linux/cred.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "../include/uapi/linux/vfio_prereg_netlink.h"
 #include "prereg.h"
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 
 static atomic_long_t prereg_owners_alive;
 static DECLARE_WAIT_QUEUE_HEAD(prereg_owners_gone);
 /* Of our own: what waits in it waits for a stranger's mmap_lock. */
 static struct workqueue_struct *prereg_settle_queue;
+
+/* Those that have a claim, by id; the lock protects the next three. */
+static DEFINE_SPINLOCK(prereg_owners_lock);
+static struct rb_root prereg_owners = RB_ROOT;
+static unsigned int prereg_owners_changed;
+static u64 prereg_owners_last_id;
+
+void prereg_who_get(struct prereg_who *who)
+{
+	who->pid = get_pid(task_tgid(current));
+	who->uid = current_euid();
+	get_task_comm(who->comm, current->group_leader);
+	who->since = ktime_get_boottime_ns();
+}
+
+void prereg_who_copy(struct prereg_who *who, const struct prereg_who *from)
+{
+	*who = *from;
+	get_pid(who->pid);
+}
+
+void prereg_who_put(struct prereg_who *who)
+{
+	put_pid(who->pid);
+	who->pid = NULL;
+}
+
+struct prereg_owner *prereg_owner_find(u64 first, u64 last)
+{
+	struct prereg_owner *owner = NULL;
+	struct prereg_range *range;
+
+	spin_lock(&prereg_owners_lock);
+	range = prereg_range_find(&prereg_owners, first, last);
+	if (range) {
+		/* Its claims, which leave the tree before they go, keep it alive. */
+		owner = container_of(range, struct prereg_owner, listed);
+		prereg_owner_hold(owner);
+	}
+	spin_unlock(&prereg_owners_lock);
+	return owner;
+}
+
+unsigned int prereg_owners_changes(void)
+{
+	return READ_ONCE(prereg_owners_changed);
+}
+
+/* The owner got its first claim, or lost its last. owner->lock held, so they alternate. */
+static void owner_list(struct prereg_owner *owner, bool listed)
+{
+	spin_lock(&prereg_owners_lock);
+	WRITE_ONCE(prereg_owners_changed, prereg_owners_changed + 1);
+	if (listed)
+		prereg_range_insert(&owner->listed, &prereg_owners);
+	else
+		prereg_range_remove(&owner->listed, &prereg_owners);
+	spin_unlock(&prereg_owners_lock);
+}
 
 /* Return owner->debt to RLIMIT_MEMLOCK. mmap_lock held for writing. */
 static void owner_settle_locked(struct prereg_owner *owner)
@@ -27,6 +92,7 @@ static void owner_settle_locked(struct prereg_owner *owner)
 	long npages = atomic_long_xchg(&owner->debt, 0);
 
 	__account_locked_vm(owner->mm, abs(npages), npages < 0, current, true);
+	WRITE_ONCE(owner->charged_pages, owner->charged_pages - npages);
 	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);
 }
 
@@ -38,6 +104,17 @@ static void prereg_owner_settle(struct prereg_owner *owner)
 	mmap_write_lock(owner->mm);
 	owner_settle_locked(owner);
 	mmap_write_unlock(owner->mm);
+}
+
+/*
+ * Until what others (the shrinker, an invalidation, a close) took of what is kept is unpinned.
+ * They wait for no lock of ours meanwhile: what is kept has no page to be dirtied, and its charge
+ * goes to the work item.
+ */
+static void owner_wait_dropped(struct prereg_owner *owner)
+{
+	/* Pairs with the unlock in prereg_kept_free(): the debt is seen. */
+	wait_event(owner->pinned, !smp_load_acquire(&owner->dropping));
 }
 
 static void prereg_owner_settle_work(struct work_struct *work)
@@ -84,6 +161,26 @@ prereg_owner_first_container(struct prereg_owner *owner)
 	return container;
 }
 
+/* The owner ended: count and tell what that was. */
+static void owner_tell_release(struct prereg_owner *owner, u64 pages,
+			       u64 mappings, u64 start)
+{
+	u64 ns = ktime_get_boottime_ns() - start;
+
+	prereg_total_add(PREREG_TOTAL_RELEASES, 1);
+	prereg_total_add(PREREG_TOTAL_RELEASED_PAGES, pages);
+	prereg_total_add(PREREG_TOTAL_REVOKED_MAPPINGS, mappings);
+	trace_prereg_release(prereg_owner_id(owner), pages << PAGE_SHIFT,
+			     mappings, ns);
+	if (prereg_event_wanted(PREREG_CMD_RELEASE_NTF))
+		prereg_event_post(owner, &(struct prereg_event) {
+			.command	= PREREG_CMD_RELEASE_NTF,
+			.bytes		= pages << PAGE_SHIFT,
+			.mappings	= mappings,
+			.duration_ns	= ns,
+		});
+}
+
 /*
  * The mm lost its last user: every mapping of its memory is revoked and
  * flushed, then every page is put, before this returns.
@@ -98,12 +195,12 @@ prereg_owner_first_container(struct prereg_owner *owner)
  *    container->lock. Whoever comes first does the work, the other one waits
  *    for that lock and finds nothing left. A claim leaves owner->claims only
  *    after everything was put, so an empty list means that nothing of this mm
- *    is pinned but what is kept.
+ *    is pinned but what is kept, and nothing more is kept then.
  *  - attach by another process: replays mappings under container->lock, before
  *    us (then we unmap them from the new domain too) or after us (none left).
- *  - an invalidation by another process (a hole punched into a shared file) or the
- *    shrinker, which took something kept: exit_mmap() waits for the former in
- *    mmu_notifier_release(), and both are counted in owner->dropping.
+ *  - an invalidation by another process (a hole punched into a shared file), the
+ *    shrinker or a close, which took something kept: exit_mmap() waits for the first
+ *    in mmu_notifier_release(), and all are counted in owner->dropping.
  *  - our own last prereg_owner_put(), from disown below or from another process:
  *    the struct is freed after an SRCU period, which cannot end before the
  *    SRCU section that calls us.
@@ -116,22 +213,33 @@ static void prereg_owner_release(struct mmu_notifier *notifier,
 {
 	struct prereg_owner *owner =
 		container_of(notifier, struct prereg_owner, notifier);
+	u64 pages = atomic_long_read(&owner->registered_pages), mappings = 0;
+	u64 stuck = atomic_long_read(&owner->stuck_pages);
 	struct prereg_container *container;
+	u64 start = ktime_get_boottime_ns();
+	unsigned long before;
+	bool any = pages;
 
 	while ((container = prereg_owner_first_container(owner))) {
+		any = true;
 		mutex_lock(&container->lock);
+		before = container->nmappings;
 		prereg_container_disown(container, owner);
+		/* Where emulated devices were told, others may have mapped meanwhile. */
+		if (before > container->nmappings)
+			mappings += before - container->nmappings;
 		mutex_unlock(&container->lock);
 	}
 
-	/*
-	 * Nothing is kept of an mm without claims; but is all of it unpinned? Pairs with the
-	 * unlock in prereg_kept_free(): its debt is seen below.
-	 */
-	wait_event(owner->pinned, !smp_load_acquire(&owner->dropping));
+	/* Nothing more is kept of an mm without claims; but has all of it gone? */
+	prereg_kept_trim(owner, 0);
+	owner_wait_dropped(owner);
 	/* What a tear-down by another process left to the work item. */
 	prereg_owner_settle(owner);
 	WARN_ON(!RB_EMPTY_ROOT(&owner->regions));
+	pages -= atomic_long_read(&owner->stuck_pages) - stuck;
+	if (any)
+		owner_tell_release(owner, pages, mappings, start);
 }
 #endif
 
@@ -152,6 +260,10 @@ static struct mmu_notifier *prereg_owner_alloc(struct mm_struct *mm)
 	INIT_LIST_HEAD(&owner->kept);
 	init_waitqueue_head(&owner->pinned);
 	INIT_WORK(&owner->settle, prereg_owner_settle_work);
+	prereg_who_get(&owner->who);
+	spin_lock(&prereg_owners_lock);
+	owner->listed.first = owner->listed.last = ++prereg_owners_last_id;
+	spin_unlock(&prereg_owners_lock);
 	atomic_long_inc(&prereg_owners_alive);
 	prereg_stat_add(PREREG_STAT_OWNERS, 1);
 	return &owner->notifier;
@@ -229,7 +341,8 @@ static void prereg_owner_invalidate_end(struct mmu_notifier *notifier,
 	spin_unlock(&owner->lock);
 	if (by_owner(range))
 		prereg_regions_judge(owner, range->start, range->end - 1,
-				     range->event == MMU_NOTIFY_UNMAP);
+				     range->event == MMU_NOTIFY_UNMAP,
+				     mmu_notifier_range_blockable(range));
 }
 
 static const struct mmu_notifier_ops prereg_owner_ops = {
@@ -264,30 +377,56 @@ void prereg_owner_put(struct prereg_owner *owner)
 
 void prereg_claim_enter(struct prereg_claim *claim)
 {
+	struct prereg_container *container = claim->container;
 	struct prereg_owner *owner = claim->owner;
+	bool first;
 
-	lockdep_assert_held(&claim->container->lock);
+	lockdep_assert_held(&container->lock);
 
 	spin_lock(&owner->lock);
+	first = list_empty(&owner->claims);
 	list_add(&claim->owner_entry, &owner->claims);
+	if (first)
+		owner_list(owner, true);
 	spin_unlock(&owner->lock);
+
+	if (first && prereg_event_wanted(PREREG_CMD_REGISTERED_NTF))
+		prereg_event_post(owner, &(struct prereg_event) {
+			.command	= PREREG_CMD_REGISTERED_NTF,
+			.container_id	= container->id,
+		});
+	if (container->orphan.who.pid &&
+	    prereg_event_wanted(PREREG_CMD_ADOPTED_NTF))
+		prereg_event_post(owner, &(struct prereg_event) {
+			.command	= PREREG_CMD_ADOPTED_NTF,
+			.container_id	= container->id,
+			.orphan_pid	= pid_nr(container->orphan.who.pid),
+		});
+	prereg_container_adopt(container);
 }
 
 void prereg_claim_leave(struct prereg_claim *claim)
 {
 	struct prereg_owner *owner = claim->owner;
-	LIST_HEAD(dropped);
+	bool last;
 
 	lockdep_assert_held(&claim->container->lock);
 
 	prereg_owner_hold(owner);
 	spin_lock(&owner->lock);
 	list_del(&claim->owner_entry);
-	if (list_empty(&owner->claims))
-		prereg_kept_drop_all(owner, &dropped);
+	last = list_empty(&owner->claims);
+	if (last)
+		owner_list(owner, false);
 	spin_unlock(&owner->lock);
-	prereg_kept_free(&dropped);
+	/* Without a notifier, which may go below, the mm's end would not wait for it. */
+	if (last) {
+		prereg_kept_trim(owner, 0);
+		owner_wait_dropped(owner);
+	}
 	prereg_owner_pay(owner);
+	/* The owner ended; or the container goes, and nobody sees this. */
+	prereg_container_orphan(claim->container, owner);
 	prereg_owner_put(owner);
 	prereg_owner_drop(owner);
 }
@@ -303,6 +442,7 @@ static void prereg_owner_destroy(struct kref *ref)
 		container_of(ref, struct prereg_owner, ref);
 
 	mmdrop(owner->mm);
+	prereg_who_put(&owner->who);
 	kfree(owner);
 	prereg_stat_add(PREREG_STAT_OWNERS, -1);
 	if (atomic_long_dec_and_test(&prereg_owners_alive))
@@ -326,6 +466,22 @@ void prereg_owner_drop(struct prereg_owner *owner)
 	kref_put(&owner->ref, prereg_owner_destroy);
 }
 
+void prereg_owner_refused(struct prereg_owner *owner, unsigned long npages,
+			  const struct prereg_payer *payer)
+{
+	struct task_struct *task = payer ? payer->task : current;
+
+	prereg_total_add(PREREG_TOTAL_REFUSED_MEMLOCK, 1);
+	if (prereg_event_wanted(PREREG_CMD_REFUSED_NTF))
+		prereg_event_post(owner, &(struct prereg_event) {
+			.command	= PREREG_CMD_REFUSED_NTF,
+			.bytes		= (u64)npages << PAGE_SHIFT,
+			.limit		= task_rlimit(task, RLIMIT_MEMLOCK),
+			.locked		= (u64)READ_ONCE(owner->mm->locked_vm) <<
+					  PAGE_SHIFT,
+		});
+}
+
 static int owner_charge(struct prereg_owner *owner, unsigned long npages,
 			const struct prereg_payer *payer)
 {
@@ -337,6 +493,8 @@ static int owner_charge(struct prereg_owner *owner, unsigned long npages,
 	owner_settle_locked(owner);
 	ret = __account_locked_vm(owner->mm, npages, true, payer->task,
 				  payer->lock_cap);
+	if (!ret)
+		WRITE_ONCE(owner->charged_pages, owner->charged_pages + npages);
 	mmap_write_unlock(owner->mm);
 	return ret;
 }
@@ -353,7 +511,7 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages,
 		payer = &self;
 	}
 	ret = owner_charge(owner, npages, payer);
-	if (ret == -ENOMEM && prereg_kept_trim(owner))
+	if (ret == -ENOMEM && prereg_kept_trim(owner, 0))
 		ret = owner_charge(owner, npages, payer);
 	if (!ret)
 		prereg_stat_add(PREREG_STAT_CHARGED_PAGES, npages);

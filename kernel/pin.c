@@ -75,6 +75,7 @@ static void runs_unpin(const u64 *runs, u32 nruns, u32 npages, bool dirty)
  * @nruns: how many
  * @max_runs: room for so many
  * @npages: pages in them, all pinned
+ * @page_sizes: of the pages that were pinned, a bitmap
  */
 struct prereg_pinner {
 	struct mm_struct *mm;
@@ -85,6 +86,7 @@ struct prereg_pinner {
 	u32		nruns;
 	u32		max_runs;
 	u32		npages;
+	unsigned long	page_sizes;
 };
 
 /* More than a page of runs is not rounded up to a power of two. */
@@ -167,6 +169,7 @@ static int pinner_take(struct prereg_pinner *pinner, u32 n)
 		taken = pages_in_folio(pinner->pages + i, n - i, folio);
 		if (pinner_add(pinner, page_to_pfn(page), taken))
 			return -ENOMEM;
+		pinner->page_sizes |= folio_size(folio);
 	}
 	return 0;
 }
@@ -295,6 +298,20 @@ void prereg_region_unpin(struct prereg_region *region)
 	}
 }
 
+/* A segment was filled; for those who look. */
+static void segment_note(struct prereg_region *region,
+			 const struct prereg_segment *segment)
+{
+	const u64 *runs = segment_runs(segment);
+	u32 i, pages;
+
+	region->nruns += segment->nruns;
+	for (i = 0; i < segment->nruns; i++) {
+		pages = segment_run_end(segment, i) - run_start(runs[i]);
+		region->largest_run = max(region->largest_run, pages);
+	}
+}
+
 static int prereg_region_alloc_segments(struct prereg_region *region)
 {
 	unsigned long n = DIV_ROUND_UP(region->npages, PREREG_SEGMENT_PAGES);
@@ -351,6 +368,7 @@ static int pinner_follow(struct prereg_pinner *pinner, unsigned long vaddr,
 			ret = pinner_add(pinner, pfn, 1);
 		if (fatal_signal_pending(current))
 			ret = -EINTR;
+		cond_resched();
 	}
 	mmap_read_unlock(mm);
 	return ret;
@@ -374,6 +392,9 @@ int prereg_region_pin(struct prereg_region *region)
 	u32 npages;
 	int ret;
 
+	/* A BAR comes here twice. */
+	region->nruns = 0;
+	region->largest_run = 0;
 	if (left > ARRAY_SIZE(few)) {
 		pinner.batch = PREREG_PIN_BATCH;
 		pinner.pages = kmalloc_array(pinner.batch, sizeof(*few),
@@ -389,7 +410,7 @@ int prereg_region_pin(struct prereg_region *region)
 		ret = region->pfnmap ? pinner_follow(&pinner, vaddr, npages) :
 				       pinner_pin(&pinner, vaddr, npages);
 		/* After the first pin, so a range of nothing costs nothing. */
-		if (!ret && left > npages && !region->nsegments)
+		if (!ret && left > npages && region->segments == &region->first)
 			ret = prereg_region_alloc_segments(region);
 		if (!ret)
 			ret = pinner_finish(&pinner,
@@ -402,11 +423,12 @@ int prereg_region_pin(struct prereg_region *region)
 			prereg_region_unpin(region);
 			break;
 		}
-		region->nsegments++;
+		segment_note(region, &region->segments[region->nsegments++]);
 		vaddr += (unsigned long)npages << PAGE_SHIFT;
 		left -= npages;
 	} while (left);
 
+	region->page_sizes = pinner.page_sizes;
 	if (pinner.pages != few) {
 		kfree(pinner.pages);
 		kvfree(pinner.runs);

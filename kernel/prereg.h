@@ -25,9 +25,10 @@
  * INVARIANTS
  *
  *  1. Revoke, flush, put: a page is unpinned only after every IOMMU entry that
- *     named it is gone and the IOTLB was flushed. Unpinning happens only in
- *     prereg_region_put(), which requires that the registration has no
- *     mapping left; a mapping dies only after prereg_hw_flush().
+ *     named it is gone and the IOTLB was flushed. A region is unpinned by its
+ *     last prereg_region_put(), which requires that the registration has no
+ *     mapping left, or as kept (kept.c), when it has no user; a mapping dies only
+ *     after prereg_hw_flush().
  *  2. A mapping lies inside one registration. What the hw holds is exactly what
  *     the mapping tree says, and no hardware page straddles two mappings.
  *  3. Everything that adds to an owner (a pin, a charge, a region, a mapping) runs
@@ -45,6 +46,8 @@
  *	owner->lock	(spin)	regions, their users and state, claims; also
  *				taken by invalidations, that is under mmap_lock,
  *				page and rmap locks and in reclaim
+ *	prereg_kept_lock (spin)	what is kept, of all owners
+ *	prereg_owners_lock (spin) which owners there are, for netlink
  *
  * VFIO's own locks (group_lock, the container's group_lock) are outside of
  * all of these. Pinning holds none of our locks: a kill, a close or another
@@ -59,14 +62,17 @@
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "hw.h"
 #include "range.h"
 #include "region.h"
+#include "stats.h"
 
 /* Addresses are unsigned long in the kernel and u64 in the uAPI. */
 static_assert(sizeof(unsigned long) == sizeof(u64));
@@ -92,18 +98,44 @@ struct prereg_stale {
 };
 
 /**
+ * struct prereg_who - a process, for those who look
+ * @pid: the process's; a reference
+ * @uid: its effective user
+ * @comm: its name
+ * @since: when it was noted, CLOCK_BOOTTIME in ns
+ */
+struct prereg_who {
+	struct pid	*pid;
+	kuid_t		uid;
+	char		comm[TASK_COMM_LEN];
+	u64		since;
+};
+
+/* Note current's process; to be put. */
+void prereg_who_get(struct prereg_who *who);
+/* Note the same once more; to be put, too. */
+void prereg_who_copy(struct prereg_who *who, const struct prereg_who *from);
+/* Its pid is NULL then. */
+void prereg_who_put(struct prereg_who *who);
+
+/**
  * struct prereg_owner - an mm with registered memory
  * @notifier: its release() runs at the last mmput() of @mm
  * @ref: keeps the struct (not the notifier) alive; held by the notifier and by
  *	every region
  * @mm: held with mmgrab(), so the charge can be given back after exit
+ * @who: the process that registered first
+ * @listed: in the tree of owners with a claim, by its id; under prereg_owners_lock
+ * @charged_pages: of RLIMIT_MEMLOCK, with @debt; under mmap_lock
  * @debt: pages still to be returned to RLIMIT_MEMLOCK
  * @registered_pages: in its regions
+ * @stuck_pages: of those that are gone, what was not unpinned
  * @settle: returns them; holds a struct reference while queued
  * @pinned: woken when a region leaves PREREG_REGION_PINNING, or @dropping gets less
  * @lock: protects everything below
  * @regions: prereg_region.range by user address, of those that can be found
- * @serial: of the last one that was entered there
+ * @nregions: how many
+ * @serial: grows when one is entered there, which gets it, or leaves
  * @claims: prereg_claim.owner_entry
  * @kept: prereg_region.kept_entry of regions without a user, oldest first
  * @kept_pages: pages in them
@@ -118,12 +150,17 @@ struct prereg_owner {
 	struct mmu_notifier	notifier;
 	struct kref		ref;
 	struct mm_struct	*mm;
+	struct prereg_who	who;
+	struct prereg_range	listed;
+	unsigned long		charged_pages;
 	atomic_long_t		debt;
 	atomic_long_t		registered_pages;
+	atomic_long_t		stuck_pages;
 	struct work_struct	settle;
 	wait_queue_head_t	pinned;
 	spinlock_t		lock;
 	struct rb_root		regions;
+	unsigned long		nregions;
 	u64			serial;
 	struct list_head	claims;
 	struct list_head	kept;
@@ -181,6 +218,21 @@ void prereg_owner_put(struct prereg_owner *owner);
 void prereg_owner_hold(struct prereg_owner *owner);
 void prereg_owner_drop(struct prereg_owner *owner);
 
+/* A number that no other owner has or had. */
+static inline u64 prereg_owner_id(const struct prereg_owner *owner)
+{
+	return owner->listed.first;
+}
+
+/*
+ * The owner with the lowest id in [first, last] that has a claim, with a struct reference; or NULL.
+ * Context: any.
+ */
+struct prereg_owner *prereg_owner_find(u64 first, u64 last);
+
+/* Another number than before whenever an owner got its first claim or lost its last. */
+unsigned int prereg_owners_changes(void);
+
 /* Return: 0, -ENOMEM. */
 int prereg_owners_init(void);
 
@@ -207,6 +259,10 @@ struct prereg_payer {
  */
 int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages,
 			const struct prereg_payer *payer);
+
+/* A call fails since such a charge would have exceeded the limit: count it, and tell. */
+void prereg_owner_refused(struct prereg_owner *owner, unsigned long npages,
+			  const struct prereg_payer *payer);
 
 /*
  * The reverse, in two steps: note pages to be returned, from any context (or, where
@@ -249,6 +305,16 @@ struct prereg_window {
 };
 
 /**
+ * struct prereg_orphan - what is known of a container's last owner, which ended
+ * @who: its process; its pid is NULL: the container has an owner, or never had one
+ * @since: when it ended, CLOCK_BOOTTIME in ns
+ */
+struct prereg_orphan {
+	struct prereg_who	who;
+	u64			since;
+};
+
+/**
  * struct prereg_registration - a container's use of a region
  * @range: user addresses. spapr_v2: in container->registrations, same as the
  *	region's. type1: of the mapping it is part of, in no tree
@@ -268,6 +334,8 @@ struct prereg_registration {
  * @id: what VFIO holds as iommu_data, never used again; 0: not in use
  * @free_entry: in the list of containers not in use, see container.c
  * @lock: protects everything below, and @id
+ * @who: the process that chose this backend; its pid is NULL: not in use
+ * @orphan: its last owner, if that ended
  * @type1: what only a container of types 1 and 3 has; NULL: it is a spapr_v2 one
  * @claim: of spapr_v2, which has one owner at most; in use if @claim.owner
  * @may_map: the owner has registered memory at least once
@@ -291,6 +359,8 @@ struct prereg_container {
 	unsigned long		id;
 	struct list_head	free_entry;
 	struct mutex		lock;
+	struct prereg_who	who;
+	struct prereg_orphan	orphan;
 	struct prereg_type1	*type1;
 	struct prereg_claim	claim;
 	bool			may_map;
@@ -366,6 +436,19 @@ bool prereg_container_claim(struct prereg_container *container,
  */
 void prereg_container_disown(struct prereg_container *container,
 			     struct prereg_owner *owner);
+
+/* An owner that ends had something in it: if nobody else has, say so to who looks. container->lock held. */
+void prereg_container_orphan(struct prereg_container *container,
+			     const struct prereg_owner *owner);
+
+/* It has an owner again, or goes: forget the last one. container->lock held. */
+void prereg_container_adopt(struct prereg_container *container);
+
+/* The container of a slot, from 0 on, in use or not, not locked; NULL: there are no more. */
+struct prereg_container *prereg_container_at(unsigned long slot);
+
+/* Another number than before whenever a container came or went. */
+unsigned int prereg_containers_changes(void);
 
 /* The container has got its first IOMMU. container->lock held. */
 void prereg_container_hw_came(struct prereg_container *container);
@@ -528,10 +611,44 @@ void prereg_mapping_leave(struct prereg_container *container,
 
 /*
  * Enter one that is noted in the hardware; its members are set, its region's @written too.
- * Return: 0; -ENOMEM, -EINTR, what the IOMMU driver said. On an error nothing changed.
+ * Return: 0; -ENOMEM, -EINTR, what the IOMMU driver said. On an error nothing changed, but
+ * the region is @stuck where the IOMMU driver did not undo what it had entered.
  */
 int prereg_mapping_map(struct prereg_container *container,
 		       const struct prereg_mapping *mapping);
+
+/* The same for several, which are as prereg_hw_ops.map_list wants them. */
+int prereg_mapping_map_list(struct prereg_container *container,
+			    struct prereg_mapping *const *mappings,
+			    unsigned int n);
+
+/**
+ * struct prereg_revoke - mappings that leave the hardware together, with one flush
+ * @container: whose
+ * @first: first IOVA of what has left the tree and not yet the hardware, if @any
+ * @last: last one
+ * @any: is there such a range, or anything to be flushed?
+ * @stays: the hardware has not let go of something
+ */
+struct prereg_revoke {
+	struct prereg_container	*container;
+	u64			first;
+	u64			last;
+	bool			any;
+	bool			stays;
+};
+
+/*
+ * Take the mappings of [first, last], into which none reaches, out of the tree and free them;
+ * ranges come in ascending order. Devices reach what they map until prereg_revoke_flush(),
+ * which must follow under the same lock. Both cannot fail and allocate nothing.
+ */
+void prereg_revoke_range(struct prereg_revoke *revoke, u64 first, u64 last);
+void prereg_revoke_flush(struct prereg_revoke *revoke);
+
+/* Mappings to be entered with prereg_mapping_enter(), their members not set. Return: false: no memory. */
+bool prereg_mappings_alloc(struct prereg_mapping **mappings, unsigned int n);
+void prereg_mappings_free(struct prereg_mapping **mappings, unsigned int n);
 
 /* How many more mappings mappings_max allows. */
 u64 prereg_mappings_left(const struct prereg_container *container);
@@ -563,6 +680,29 @@ void prereg_mapping_exit(void);
 /* The ioctls of container type VFIO_SPAPR_TCE_v2_IOMMU. */
 long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 			   unsigned long arg);
+
+/* For batch.c; errors as of MAP and UNMAP. */
+
+/* Lock for a MAP or UNMAP, which need an owner that registered something. */
+struct prereg_container *prereg_spapr_lock_to_map(unsigned long id);
+
+/*
+ * The window that the range lies in, in whole pages of it; so must the vaddr of
+ * a MAP. Or ERR_PTR(-EINVAL), ERR_PTR(-ENXIO). container->lock held.
+ */
+struct prereg_window *prereg_spapr_window(struct prereg_container *container,
+					  u64 iova, u64 bytes, u64 vaddr);
+
+/*
+ * Open the default window, that of iova, whose tables must be charged first. Without the lock.
+ * Return: 0: look again; -ENOMEM and others.
+ */
+long prereg_spapr_window_charge(unsigned long id, u64 iova);
+
+/* ---- batch.c ---------------------------------------------------------- */
+
+/* VFIO_PREREG_BATCH, of spapr_v2. */
+long prereg_batch(unsigned long id, unsigned long arg);
 
 /* ---- info.c ----------------------------------------------------------- */
 
@@ -618,33 +758,5 @@ void prereg_emulated_unregister_device(void *iommu_data,
 				       struct vfio_device *vdev);
 int prereg_emulated_dma_rw(void *iommu_data, dma_addr_t user_iova, void *data,
 			   size_t count, bool write);
-
-/* ---- stats.c ---------------------------------------------------------- */
-
-enum prereg_stat {
-	PREREG_STAT_CONTAINERS,
-	PREREG_STAT_OWNERS,
-	PREREG_STAT_REGIONS,
-	PREREG_STAT_PINNED_PAGES,
-	PREREG_STAT_CHARGED_PAGES,
-	PREREG_STAT_KEPT_PAGES,
-	PREREG_STAT_STALE_MAPPINGS,
-	PREREG_STAT_BOOKKEEPING_BYTES,
-	PREREG_STATS
-};
-
-extern atomic_long_t prereg_stats[PREREG_STATS];
-
-static inline void prereg_stat_add(enum prereg_stat stat, long value)
-{
-	atomic_long_add(value, &prereg_stats[stat]);
-}
-
-/*
- * <debugfs>/vfio_prereg/stats: one "name value" a line. Mappings are not counted
- * here but summed up when somebody looks.
- */
-void prereg_stats_init(void);
-void prereg_stats_exit(void);
 
 #endif

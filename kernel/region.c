@@ -10,7 +10,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "../include/uapi/linux/vfio_prereg_netlink.h"
 #include "prereg.h"
+#include "trace.h"
 
 static struct kmem_cache *prereg_region_cache;
 
@@ -74,6 +76,8 @@ void prereg_region_unlist(struct prereg_region *region)
 	if (!region->listed)
 		return;
 	prereg_range_remove(&region->range, &region->owner->regions);
+	region->owner->nregions--;
+	region->owner->serial++;
 	region->listed = false;
 }
 
@@ -82,20 +86,27 @@ static int prereg_region_fill(struct prereg_region *region,
 			      const struct prereg_payer *payer)
 {
 	struct prereg_owner *owner = region->owner;
+	bool charged = false, refused;
 	int ret;
 
 	ret = prereg_owner_charge(owner, region->npages, payer);
 	if (!ret) {
+		charged = true;
 		ret = prereg_region_pin(region);
 		if (!ret)
 			return 0;
 		prereg_owner_owe(owner, region->npages);
 		prereg_owner_pay(owner);
 	}
-	if (!region->implicit || (ret != -EFAULT && ret != -ENOMEM))
-		return ret;
-	region->pfnmap = true;
-	return prereg_region_pin(region) ? ret : 0;
+	refused = ret == -ENOMEM && !charged;
+	if (region->implicit && (ret == -EFAULT || ret == -ENOMEM)) {
+		region->pfnmap = true;
+		if (!prereg_region_pin(region))
+			return 0;
+	}
+	if (refused)
+		prereg_owner_refused(owner, region->npages, payer);
+	return ret;
 }
 
 /* Fill a region that others wait for as PINNING, then let them see it. */
@@ -108,6 +119,9 @@ static int prereg_region_populate(struct prereg_region *region,
 	WRITE_ONCE(region->pinner, current);
 	ret = prereg_region_fill(region, payer);
 	WRITE_ONCE(region->pinner, NULL);
+	trace_prereg_pin(prereg_owner_id(owner), region->range.first,
+			 region->npages << PAGE_SHIFT, region->implicit,
+			 region->writable, ret);
 	if (!ret) {
 		if (!region->pfnmap)
 			atomic_long_add(region->npages,
@@ -129,12 +143,27 @@ static int prereg_region_populate(struct prereg_region *region,
 	return ret;
 }
 
+static void region_tell_put(const struct prereg_region *region)
+{
+	trace_prereg_put(prereg_owner_id(region->owner), region->range.first,
+			 region->npages << PAGE_SHIFT);
+	/* Where each MAP and UNMAP makes and puts one, tracing is for that. */
+	if (!region->implicit && prereg_event_wanted(PREREG_CMD_REGION_PUT_NTF))
+		prereg_event_post(region->owner, &(struct prereg_event) {
+			.command	= PREREG_CMD_REGION_PUT_NTF,
+			.vaddr		= region->range.first,
+			.bytes		= (u64)region->npages << PAGE_SHIFT,
+		});
+}
+
 void prereg_region_destroy(struct prereg_region *region)
 {
+	const bool stuck = region->stuck && !region->pfnmap;
+
 	prereg_stat_add(PREREG_STAT_REGIONS, -1);
 	prereg_stat_add(PREREG_STAT_BOOKKEEPING_BYTES,
 			-(long)prereg_region_footprint(region));
-	if (region->stuck)
+	if (stuck)
 		pr_err("%lu pages stay pinned: the IOMMU did not let go of them\n",
 		       region->npages);
 	prereg_region_unpin(region);
@@ -143,6 +172,10 @@ void prereg_region_destroy(struct prereg_region *region)
 				&region->owner->registered_pages);
 		prereg_owner_owe(region->owner, region->npages);
 	}
+	if (stuck)
+		atomic_long_add(region->npages, &region->owner->stuck_pages);
+	else if (!region->pfnmap)
+		region_tell_put(region);
 	prereg_region_free(region);
 }
 
@@ -261,6 +294,7 @@ static bool region_list(struct prereg_region *new)
 	if (!prereg_range_insert(&new->range, &new->owner->regions))
 		return false;
 	new->listed = true;
+	new->owner->nregions++;
 	new->serial = ++new->owner->serial;
 	/* What is going to be pinned may be what is just going. */
 	new->doubts = region_is_going(new);
@@ -271,7 +305,8 @@ static bool region_list(struct prereg_region *new)
  * The same for one that overlaps others. What MAPs made gives way to what a REGISTER made,
  * and of two that MAPs made the shorter one; a new one that would have to give way
  * stays private. owner->lock held.
- * Return: 0; -EINVAL: overlaps another region that a REGISTER made.
+ * Return: 0; -EAGAIN: there is more to give way; -EINVAL: overlaps another region that a
+ * REGISTER made.
  */
 static int region_displace(struct prereg_region *new, struct list_head *dropped)
 {
@@ -279,9 +314,11 @@ static int region_displace(struct prereg_region *new, struct list_head *dropped)
 	unsigned long first = new->range.first, last = new->range.last;
 	struct prereg_region *region;
 	struct prereg_range *range;
+	unsigned int n = 0;
 
 	for (range = prereg_range_find(&owner->regions, first, last);
-	     range && range->first <= last; range = prereg_range_next(range)) {
+	     range && range->first <= last && n < PREREG_REGIONS_AT_ONCE;
+	     range = prereg_range_next(range), n++) {
 		region = container_of(range, struct prereg_region, range);
 		if (!new->implicit && !region->implicit)
 			return -EINVAL;
@@ -289,22 +326,53 @@ static int region_displace(struct prereg_region *new, struct list_head *dropped)
 				      region->npages > new->npages))
 			return 0;
 	}
-	while ((region = region_first(owner, first, last))) {
+	while (n-- && (region = region_first(owner, first, last))) {
 		if (region->users)
 			prereg_region_unlist(region);
 		else
 			prereg_kept_drop(region, dropped);
 	}
-	WARN_ON(!region_list(new));
-	return 0;
+	return region_list(new) ? 0 : -EAGAIN;
 }
 
+/*
+ * What is there may have changed, from *first on. Return: true: not all was looked at, *first
+ * is where to go on. owner->lock held.
+ */
+static bool regions_doubt(struct prereg_owner *owner, unsigned long *first,
+			  unsigned long last, bool may_sleep,
+			  struct list_head *dropped)
+{
+	struct prereg_range *range, *next;
+	struct prereg_region *region;
+	unsigned int n = 0;
+
+	for (range = prereg_range_find(&owner->regions, *first, last);
+	     range && range->first <= last; range = next) {
+		if (n++ == PREREG_REGIONS_AT_ONCE) {
+			*first = range->first;
+			return true;
+		}
+		next = prereg_range_next(range);
+		region = container_of(range, struct prereg_region, range);
+		/* Faults of who pins a region come before the page is pinned. */
+		if (READ_ONCE(region->pinner) == current)
+			continue;
+		region->doubts++;
+		if (!region->users && may_sleep)
+			prereg_kept_drop(region, dropped);
+	}
+	return false;
+}
+
+/*
+ * What is shared or listed while the lock is dropped is as if that had come before, or is met
+ * further on, or sees owner->invalidations.
+ */
 void prereg_regions_invalidate(struct prereg_owner *owner,
 			       unsigned long first, unsigned long last,
 			       bool changes, bool may_sleep)
 {
-	struct prereg_range *range, *next;
-	struct prereg_region *region;
 	LIST_HEAD(dropped);
 
 	spin_lock(&owner->lock);
@@ -315,49 +383,68 @@ void prereg_regions_invalidate(struct prereg_owner *owner,
 		owner->invalid_first = min(owner->invalid_first, first);
 		owner->invalid_last = max(owner->invalid_last, last);
 	}
-	range = changes ? prereg_range_find(&owner->regions, first, last) : NULL;
-	for (; range && range->first <= last; range = next) {
-		next = prereg_range_next(range);
-		region = container_of(range, struct prereg_region, range);
-		/* Faults of who pins a region come before the page is pinned. */
-		if (READ_ONCE(region->pinner) == current)
-			continue;
-		region->doubts++;
-		if (!region->users && may_sleep)
-			prereg_kept_drop(region, &dropped);
+	while (changes && regions_doubt(owner, &first, last, may_sleep,
+					&dropped)) {
+		spin_unlock(&owner->lock);
+		prereg_kept_free(&dropped);
+		if (may_sleep)
+			cond_resched();
+		spin_lock(&owner->lock);
 	}
 	spin_unlock(&owner->lock);
 	prereg_kept_free(&dropped);
 }
 
-/* The first page tells: what unmaps some of a region's pages unmaps it, a split none. */
-void prereg_regions_judge(struct prereg_owner *owner, unsigned long first,
-			  unsigned long last, bool unmapped)
+/*
+ * The first page tells: what unmaps some of a region's pages unmaps it, a split none.
+ * Return: true: not all was looked at, *first is where to go on. owner->lock held.
+ */
+static bool regions_judge(struct prereg_owner *owner, unsigned long *first,
+			  unsigned long last, bool unmapped,
+			  struct prereg_stale *stale)
 {
-	struct prereg_stale stale = {};
 	struct prereg_region *region;
 	struct prereg_range *range;
 	unsigned long from;
+	unsigned int n = 0;
 
-	spin_lock(&owner->lock);
-	for (range = prereg_range_find(&owner->regions, first, last);
+	for (range = prereg_range_find(&owner->regions, *first, last);
 	     range && range->first <= last; range = prereg_range_next(range)) {
+		if (n++ == PREREG_REGIONS_AT_ONCE) {
+			*first = range->first;
+			return true;
+		}
 		region = container_of(range, struct prereg_region, range);
 		if (!region->implicit || !region->users || region->stale ||
 		    region->pfnmap || region->state != PREREG_REGION_READY)
 			continue;
-		from = max_t(u64, first, range->first);
+		from = max_t(u64, *first, range->first);
 		if (!prereg_region_page_gone(region, from, unmapped))
 			continue;
 		region->stale = true;
-		stale.count = ++owner->stale.count;
-		stale.vaddr = from;
-		stale.bytes = min_t(u64, last, range->last) - from + 1;
-		stale.pid = task_pid_vnr(current);
-		owner->stale = stale;
+		stale->count = ++owner->stale.count;
+		stale->vaddr = from;
+		stale->bytes = min_t(u64, last, range->last) - from + 1;
+		stale->pid = task_pid_vnr(current);
+		owner->stale = *stale;
 		prereg_stat_add(PREREG_STAT_STALE_MAPPINGS, 1);
 	}
-	spin_unlock(&owner->lock);
+	return false;
+}
+
+void prereg_regions_judge(struct prereg_owner *owner, unsigned long first,
+			  unsigned long last, bool unmapped, bool may_sleep)
+{
+	struct prereg_stale stale = {};
+	bool more;
+
+	do {
+		spin_lock(&owner->lock);
+		more = regions_judge(owner, &first, last, unmapped, &stale);
+		spin_unlock(&owner->lock);
+		if (may_sleep)
+			cond_resched();
+	} while (more);
 
 	if (stale.count && !xchg(&owner->stale_told, true))
 		pr_warn_ratelimited("%s[%d] unmapped memory at %#llx (%llu bytes) that devices still have mapped: they go on using the old pages\n",
@@ -462,6 +549,10 @@ static struct prereg_region *region_get(struct prereg_owner *owner,
 		spin_unlock(&owner->lock);
 		if (!region) {
 			prereg_kept_free(&dropped);
+			if (ret == -EAGAIN) {
+				cond_resched();
+				continue;
+			}
 			if (!ret)
 				ret = prereg_region_populate(new, payer);
 			if (!ret)

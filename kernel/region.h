@@ -29,6 +29,9 @@ struct task_struct;
 #define PREREG_RUN_START_BITS	16
 #define PREREG_SEGMENT_PAGES	(1UL << PREREG_RUN_START_BITS)
 
+/* Regions that are looked at before others may have owner->lock, and may run. */
+#define PREREG_REGIONS_AT_ONCE	512
+
 /**
  * struct prereg_segment - part of a region
  * @run: the only run, where @nruns is 1
@@ -75,6 +78,9 @@ enum prereg_region_state {
  * @written: a device may have written it: dirty the pages when unpinning.
  *	Set without a lock by whoever maps it for writing; cleared where its pages were
  *	dirtied, see prereg_region_put_kept()
+ * @page_sizes: of the pages that it consists of, a bitmap
+ * @nruns: how many runs its segments have
+ * @largest_run: pages in the largest
  * @nsegments: how many @segments are filled, each with pinned pages
  * @segments: allocated, or &@first where one is enough
  * @first: see @segments
@@ -99,6 +105,9 @@ struct prereg_region {
 	bool				stuck;
 	bool				written;
 	u32				nsegments;
+	u32				largest_run;
+	unsigned long			nruns;
+	unsigned long			page_sizes;
 	struct prereg_segment		*segments;
 	struct prereg_segment		first;
 };
@@ -175,7 +184,7 @@ void prereg_region_unlist(struct prereg_region *region);
  * An invalidation of [first, last] begins. If it may change what is there, what is kept there
  * goes (or, where we may not sleep, is doubtful), and what is in use is doubtful: a MAP
  * compares it with what is there before it shares it. Context: under mmap_lock, rmap
- * locks, page locks; takes owner->lock only.
+ * locks, page locks; takes spinlocks only, and lets others run in between if it may sleep.
  */
 void prereg_regions_invalidate(struct prereg_owner *owner,
 			       unsigned long first, unsigned long last,
@@ -186,7 +195,7 @@ void prereg_regions_invalidate(struct prereg_owner *owner,
  * the mappings whose memory is gone. Context: as above, current->mm == owner->mm.
  */
 void prereg_regions_judge(struct prereg_owner *owner, unsigned long first,
-			  unsigned long last, bool unmapped);
+			  unsigned long last, bool unmapped, bool may_sleep);
 
 /*
  * Unpin and free a region that is READY, in no list and without user, and owe its
@@ -272,11 +281,11 @@ bool prereg_region_is_block(const struct prereg_region *region, u64 offset,
 
 /* ---- kept.c ----------------------------------------------------------- */
 
-/* These four: owner->lock held. The last two add to what prereg_kept_free() frees. */
+/* These three: owner->lock held. */
 
 /*
  * Keep a region that has lost its last user, if that is allowed: others make
- * room. Return: is it kept?
+ * room, and are added to what prereg_kept_free() frees. Return: is it kept?
  */
 bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
 		     struct list_head *dropped);
@@ -284,12 +293,8 @@ bool prereg_kept_add(struct prereg_region *region, unsigned long keep_pages,
 /* It has a user again. */
 void prereg_kept_remove(struct prereg_region *region);
 
-/* It goes, and others do not find it any more. */
+/* It goes, to what prereg_kept_free() frees, and others do not find it any more. */
 void prereg_kept_drop(struct prereg_region *region, struct list_head *dropped);
-
-/* All that is kept of an owner goes. */
-void prereg_kept_drop_all(struct prereg_owner *owner,
-			  struct list_head *dropped);
 
 /*
  * Unpin and free what was dropped, of one owner or several. Without owner->lock; under
@@ -297,8 +302,11 @@ void prereg_kept_drop_all(struct prereg_owner *owner,
  */
 void prereg_kept_free(struct list_head *dropped);
 
-/* All that is kept of an owner goes, before this returns. Return: was there anything? */
-bool prereg_kept_trim(struct prereg_owner *owner);
+/*
+ * What is kept of an owner beyond @keep_pages goes, the oldest first, before this returns.
+ * Without owner->lock; sleeps. Return: was there anything?
+ */
+bool prereg_kept_trim(struct prereg_owner *owner, unsigned long keep_pages);
 
 /* The shrinker. Return: 0, -ENOMEM. */
 int prereg_kept_init(void);

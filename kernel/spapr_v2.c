@@ -14,7 +14,9 @@
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
+#include "../include/uapi/linux/vfio_prereg.h"
 #include "prereg.h"
+#include "trace.h"
 
 #define PREREG_MAP_FLAGS	(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 
@@ -103,8 +105,7 @@ static int spapr_unregister(unsigned long id, union prereg_arg *arg,
 	return prereg_container_unregister(id, memory->vaddr, memory->size);
 }
 
-/* Lock for a MAP or UNMAP, which need an owner that registered something. */
-static struct prereg_container *spapr_lock_to_map(unsigned long id)
+struct prereg_container *prereg_spapr_lock_to_map(unsigned long id)
 {
 	struct prereg_container *container = prereg_container_lock(id);
 	bool may_map;
@@ -118,11 +119,7 @@ static struct prereg_container *spapr_lock_to_map(unsigned long id)
 	return ERR_PTR(may_map ? -ENXIO : -EPERM);
 }
 
-/*
- * The window that the range lies in, in whole pages of it; so must the vaddr of
- * a MAP. Or ERR_PTR(-EINVAL), ERR_PTR(-ENXIO).
- */
-static struct prereg_window *spapr_window(struct prereg_container *container,
+struct prereg_window *prereg_spapr_window(struct prereg_container *container,
 					  u64 iova, u64 bytes, u64 vaddr)
 {
 	struct prereg_window *window = prereg_window_find(container, iova);
@@ -177,6 +174,8 @@ static long spapr_window_call(unsigned long id,
 		prereg_owner_owe(owner, charged);
 		charged = ret;
 		ret = prereg_owner_charge(owner, charged, NULL);
+		if (ret == -ENOMEM)
+			prereg_owner_refused(owner, charged, NULL);
 		if (ret) {
 			charged = 0;
 			break;
@@ -207,6 +206,14 @@ static long spapr_window_open(struct prereg_container *container,
 	return prereg_window_open(container, window, charged);
 }
 
+long prereg_spapr_window_charge(unsigned long id, u64 iova)
+{
+	union prereg_arg arg = { .map.iova = iova };
+	long ret = spapr_window_call(id, spapr_window_open, &arg, NULL);
+
+	return ret == -EAGAIN ? 0 : ret;
+}
+
 static int spapr_map(unsigned long id, union prereg_arg *arg,
 		     void __user *user)
 {
@@ -222,14 +229,14 @@ static int spapr_map(unsigned long id, union prereg_arg *arg,
 		prot |= IOMMU_WRITE;
 
 	for (;;) {
-		container = spapr_lock_to_map(id);
+		container = prereg_spapr_lock_to_map(id);
 		if (IS_ERR(container))
 			return PTR_ERR(container);
 		if (map->flags & ~PREREG_MAP_FLAGS || !prot || !map->size)
 			window = ERR_PTR(-EINVAL);
 		else
-			window = spapr_window(container, map->iova, map->size,
-					      map->vaddr);
+			window = prereg_spapr_window(container, map->iova,
+						     map->size, map->vaddr);
 		if (IS_ERR(window)) {
 			ret = PTR_ERR(window);
 			break;
@@ -241,8 +248,8 @@ static int spapr_map(unsigned long id, union prereg_arg *arg,
 
 		/* Its tables are to be charged first. */
 		prereg_container_unlock(container);
-		ret = spapr_window_call(id, spapr_window_open, arg, user);
-		if (ret && ret != -EAGAIN)
+		ret = prereg_spapr_window_charge(id, map->iova);
+		if (ret)
 			return ret;
 	}
 	prereg_container_unlock(container);
@@ -257,11 +264,12 @@ static int spapr_unmap(unsigned long id, union prereg_arg *arg,
 	struct prereg_window *window;
 	int ret = -EINVAL;
 
-	container = spapr_lock_to_map(id);
+	container = prereg_spapr_lock_to_map(id);
 	if (IS_ERR(container))
 		return PTR_ERR(container);
 	if (!unmap->flags) {
-		window = spapr_window(container, unmap->iova, unmap->size, 0);
+		window = prereg_spapr_window(container, unmap->iova,
+					     unmap->size, 0);
 		ret = PTR_ERR_OR_ZERO(window);
 	}
 	if (!ret && unmap->size)
@@ -390,11 +398,21 @@ long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 		ret = spapr_copy_arg(id, &param, user,
 				     offsetofend(typeof(param.map), size));
 		param.map.vaddr = untagged_addr(param.map.vaddr);
-		return ret ? ret : spapr_map(id, &param, user);
+		if (ret)
+			return ret;
+		ret = spapr_map(id, &param, user);
+		trace_prereg_map(id, param.map.iova, param.map.vaddr,
+				 param.map.size, param.map.flags, ret);
+		return ret;
 	case VFIO_IOMMU_UNMAP_DMA:
 		ret = spapr_copy_arg(id, &param, user,
 				     offsetofend(typeof(param.unmap), size));
-		return ret ? ret : spapr_unmap(id, &param, user);
+		if (ret)
+			return ret;
+		ret = spapr_unmap(id, &param, user);
+		trace_prereg_unmap(id, param.unmap.iova, param.unmap.size,
+				   param.unmap.flags, ret);
+		return ret;
 	case VFIO_IOMMU_SPAPR_REGISTER_MEMORY:
 		ret = spapr_copy_arg(id, &param, user,
 				     offsetofend(typeof(param.memory), size));
@@ -420,6 +438,8 @@ long prereg_spapr_v2_ioctl(unsigned long id, unsigned int cmd,
 				     offsetofend(typeof(param.remove),
 						 start_addr));
 		return ret ? ret : spapr_remove(id, &param, user);
+	case VFIO_PREREG_BATCH:
+		return prereg_batch(id, arg);
 	case VFIO_EEH_PE_OP:
 		return spapr_eeh_pe_op(id, user);
 	default:

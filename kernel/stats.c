@@ -8,6 +8,8 @@
 #include "prereg.h"
 
 atomic_long_t prereg_stats[PREREG_STATS];
+atomic_long_t prereg_totals[PREREG_TOTALS];
+atomic_long_t prereg_refused[PREREG_ERRNO_MAX + 1];
 
 static const char * const prereg_stat_names[PREREG_STATS] = {
 	[PREREG_STAT_CONTAINERS]	= "containers",

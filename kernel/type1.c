@@ -15,6 +15,7 @@
 #include "../include/uapi/linux/vfio_prereg.h"
 #include "dma.h"
 #include "prereg.h"
+#include "trace.h"
 
 long prereg_type1_check_extension(unsigned long extension)
 {
@@ -31,8 +32,8 @@ long prereg_type1_check_extension(unsigned long extension)
 static int type1_map(unsigned long id, void __user *user)
 {
 	struct vfio_iommu_type1_dma_map map;
+	int ret, prot = 0;
 	u64 last;
-	int prot = 0;
 
 	if (copy_from_user(&map, user, offsetofend(typeof(map), size)))
 		return -EFAULT;
@@ -51,7 +52,9 @@ static int type1_map(unsigned long id, void __user *user)
 		return -EOVERFLOW;
 	if (!prot)
 		return -EINVAL;
-	return prereg_dma_map(id, map.iova, map.size, map.vaddr, prot);
+	ret = prereg_dma_map(id, map.iova, map.size, map.vaddr, prot);
+	trace_prereg_map(id, map.iova, map.vaddr, map.size, map.flags, ret);
+	return ret;
 }
 
 static int type1_unmap(unsigned long id, void __user *user)
@@ -87,6 +90,7 @@ static int type1_unmap(unsigned long id, void __user *user)
 			       get_dirty ? &bitmap : NULL, &unmapped);
 	if (get_dirty)
 		prereg_bitmap_put(&bitmap);
+	trace_prereg_unmap(id, unmap.iova, unmap.size, unmap.flags, ret);
 	if (ret)
 		return ret;
 	unmap.size = unmapped;
@@ -205,6 +209,7 @@ static int type1_keep(unsigned long id, void __user *user)
 	struct prereg_owner *owner = NULL;
 	struct prereg_claim *claim;
 	struct vfio_prereg_keep keep;
+	unsigned long keep_pages;
 
 	if (copy_from_user(&keep, user, sizeof(keep)))
 		return -EFAULT;
@@ -214,16 +219,17 @@ static int type1_keep(unsigned long id, void __user *user)
 	container = prereg_container_lock(id);
 	if (IS_ERR(container))
 		return PTR_ERR(container);
-	container->type1->keep_pages = keep.bytes >> PAGE_SHIFT;
+	keep_pages = keep.bytes >> PAGE_SHIFT;
+	container->type1->keep_pages = keep_pages;
 	claim = prereg_type1_claim(container);
-	if (claim && !container->type1->keep_pages) {
+	if (claim) {
 		owner = claim->owner;
 		prereg_owner_hold(owner);
 	}
 	prereg_container_unlock(container);
 
 	if (owner) {
-		prereg_kept_trim(owner);
+		prereg_kept_trim(owner, keep_pages);
 		prereg_owner_pay(owner);
 		prereg_owner_drop(owner);
 	}

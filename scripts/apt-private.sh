@@ -8,6 +8,8 @@
 #                                      PACKAGE:ARCH, those of amd64 are there as well. Each ARCH has lists of
 #                                      its own: mirrors are updated one architecture after the other
 #   apt_private_update                 refresh the lists, at most once a day; returns 1 if no mirror answered
+#   apt_private_download DIR LOG PACKAGE…
+#                                      leaves the packages' archives in DIR, in any version; what apt says goes to LOG
 #   depends PACKAGE                    what it depends on, one "NAME (RELATION VERSION)" a line
 
 apt_private_setup() {
@@ -107,6 +109,15 @@ apt_private_update() {
 	apt-get update -qq >"$APTDIR/update.log" 2>&1 || return 1
 	! grep -qE '^(E:|W: Failed)' "$APTDIR/update.log" || return 1
 	touch "$APTDIR/updated"
+}
+
+apt_private_download() {
+	local dir=$1 log=$2
+	shift 2
+	# It does not matter if a part of the mirror is in the middle of an update.
+	apt_private_update || :
+	(cd "$dir" && apt-get download -qq "$@") >"$log" 2>&1 ||
+		die "$* could not be downloaded; check the network and that /etc/apt names a reachable Debian mirror (what apt said is in $log and $APTDIR/update.log)."
 }
 
 depends() { apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Depends: //p' | sed 's/, /\n/g'; }

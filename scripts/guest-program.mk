@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A static program for the guest, out of all .c files of a directory and the tests' library. The
-# directory's Makefile sets PROGRAM (and INCLUDES, more header directories) and includes this:
+# directory's Makefile sets PROGRAM (and INCLUDES, more header directories; or LINK and LIBS, for one that is not static) and
+# includes this:
 #   make -C DIRECTORY OUT=DIR [CROSS_COMPILE=…]
 
 ifeq ($(origin CC),default)
@@ -8,7 +9,8 @@ CC := $(CROSS_COMPILE)gcc
 endif
 LIB := ../../tests/guest
 CFLAGS ?= -O2 -g0
-ALL_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes $(CFLAGS) \
+LINK ?= -static
+ALL_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes $(CPPFLAGS) $(CFLAGS) \
 	      $(addprefix -I,$(LIB)/lib $(INCLUDES))
 
 ifeq ($(OUT),)
@@ -18,7 +20,7 @@ OBJ := $(OUT)/obj
 HEADERS := $(wildcard $(addsuffix /*.h,. $(LIB)/lib $(INCLUDES)))
 
 $(OUT)/$(PROGRAM): $(patsubst %.c,$(OBJ)/%.o,$(wildcard *.c)) $(OBJ)/lib/obj/libguest.a
-	$(CC) -static -pthread -o $@ $^
+	$(CC) $(LINK) -pthread -o $@ $^ $(LIBS)
 
 $(OBJ)/%.o: %.c $(HEADERS) | $(OBJ)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<

@@ -140,6 +140,9 @@ int main(int argc, char **argv)
 	} else if (!strcmp(what, "containers")) {
 		bytes = memory_args(argc, argv, &backing);
 		bench_containers(backing, bytes, number(argc, argv, 4));
+	} else if (!strcmp(what, "batch")) {
+		bytes = memory_args(argc, argv, &backing);
+		bench_batch(backing, bytes, number(argc, argv, 4));
 	} else if (!strcmp(what, "bookkeeping")) {
 		bytes = memory_args(argc, argv, &backing);
 		bench_bookkeeping(backing, bytes, number(argc, argv, 4));
@@ -153,7 +156,7 @@ int main(int argc, char **argv)
 			backing, bytes, pieces,
 			argc > 6 && !strcmp(argv[6], "regions"), number(argc, argv, 5));
 	} else {
-		bench_die("usage: bench [count] nop|mappings|windows|tables|regions ROUNDS | calls|type1|containers|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");
+		bench_die("usage: bench [count] nop|mappings|windows|tables|regions ROUNDS | calls|batch|type1|containers|bookkeeping BACKING MIB ROUNDS | kill|tear-down BACKING MIB PIECES ROUNDS [regions]");
 	}
 	return 0;
 }

@@ -123,13 +123,15 @@ void side_window(struct side *side, enum backing backing);
 /* Waits until no more than @pins pages are pinned; nanoseconds. The SPAPR driver unpins after its UNREGISTER. */
 uint64_t side_wait_unpinned(long long pins);
 
-/* ---- calls.c, containers.c, growth.c, kill.c, tce.c: @rounds measurements of each ---- */
+/* ---- batch.c, calls.c, containers.c, growth.c, kill.c, tce.c: @rounds measurements of each ---- */
 
 void bench_calls(enum backing backing, size_t bytes, unsigned int rounds);
 /* The kernel's type 1 driver, our type 3, and that with what it keeps. */
 void bench_type1(enum backing backing, size_t bytes, unsigned int rounds);
 /* The same memory in a container for each device, of one process. */
 void bench_containers(enum backing backing, size_t bytes, unsigned int rounds);
+/* Many pages in one call. */
+void bench_batch(enum backing backing, size_t bytes, unsigned int rounds);
 void bench_nop(unsigned int rounds);
 void bench_mappings(unsigned int rounds);
 void bench_windows(unsigned int rounds);

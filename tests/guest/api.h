@@ -40,6 +40,9 @@ bool api_open(struct api *a);
 /* Asserts that the mapping at IOVA still works, and closes. */
 void api_close(struct api *a);
 
+/* Call it while each of two devices has page tables of its own; a skip where these are all groups'. */
+void api_own_domains(void (*test)(void));
+
 /* All that a refused call must leave as it is. */
 struct api_state {
 	long long pins;
@@ -94,6 +97,14 @@ void test_unmap_thp(void);
 void test_unmap_gigabyte(void);
 void test_map_pieces(void);
 void test_mappings_max(void);
+/* api_batch.c */
+void test_batch_refused(void);
+void test_batch_arguments(void);
+void test_batch_dma(void);
+void test_batch_domains(void);
+void test_batch_thp(void);
+void test_batch_most(void);
+void test_batch_window(void);
 /* api_window.c */
 void test_info(void);
 void test_create_refused(void);

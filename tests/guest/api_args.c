@@ -21,6 +21,7 @@ union argument {
 	struct vfio_iommu_type1_dma_unmap unmap;
 	struct vfio_iommu_spapr_tce_create create;
 	struct vfio_iommu_spapr_tce_remove remove;
+	struct vfio_prereg_batch batch;
 };
 
 /* A call whose argument is accepted and that changes nothing all the same. */
@@ -34,7 +35,7 @@ struct call {
 	union argument arg;
 };
 
-#define N_CALLS 7
+#define N_CALLS 8
 
 static void make_calls(const struct api *a, struct call *calls)
 {
@@ -71,6 +72,10 @@ static void make_calls(const struct api *a, struct call *calls)
 			.name = "REMOVE of no window", .request = VFIO_IOMMU_SPAPR_TCE_REMOVE,
 			.bytes = sizeof(struct vfio_iommu_spapr_tce_remove), .answer = -EINVAL,
 			.arg.remove = { .start_addr = 1ull << 60 },
+		}, {
+			.name = "BATCH of nothing", .request = VFIO_PREREG_BATCH,
+			.bytes = sizeof(struct vfio_prereg_batch), .flags = VFIO_PREREG_BATCH_MAP,
+			.answers_struct = true, .arg.batch = { .flags = VFIO_PREREG_BATCH_MAP },
 		},
 	};
 	size_t i;

@@ -12,7 +12,6 @@
 
 /* From IOVA: behind what is mapped there. */
 #define FREE_AT (16 * MIB)
-#define SHARE_DOMAINS "/sys/module/" PREREG_MODULE "/parameters/share_domains"
 #define TYPE1 "/sys/module/" PREREG_MODULE "/parameters/type1"
 
 /* What comes with types 1 and 3, which POWER has not. */
@@ -20,6 +19,8 @@ static const int type1_extensions[] = { VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VF
 
 static void expect_type1(int container, bool offered)
 {
+	tap_expect_ret(vfio_check_extension(container, VFIO_PREREG_EXTENSION), VFIO_PREREG_HAS_INFO | VFIO_PREREG_HAS_BATCH |
+		       (offered ? VFIO_PREREG_HAS_KEEP : 0), "VFIO_PREREG_EXTENSION");
 	size_t i;
 
 	for (i = 0; i < SUITE_SIZE(type1_extensions); i++)
@@ -187,14 +188,7 @@ static void two_groups(void)
 	api_close(&a);
 }
 
-/* Both devices sit behind one IOMMU, so the groups share its page tables. */
-void test_two_groups(void)
-{
-	two_groups();
-}
-
-/* The same, each with page tables of its own, into which mappings are replayed. */
-void test_two_domains(void)
+void api_own_domains(void (*test)(void))
 {
 	struct rig rig;
 	bool tables;
@@ -207,10 +201,19 @@ void test_two_domains(void)
 		tap_skip("a window's table is all groups' here");
 		return;
 	}
-	if (!tap_expect_ret(meter_file_write(SHARE_DOMAINS, "N"), 0, "write share_domains"))
-		return;
+	rig_apart(test);
+}
+
+/* Both devices sit behind one IOMMU, so the groups share its page tables. */
+void test_two_groups(void)
+{
 	two_groups();
-	tap_expect_ret(meter_file_write(SHARE_DOMAINS, "Y"), 0, "restore share_domains");
+}
+
+/* The same, each with page tables of its own, into which mappings are replayed. */
+void test_two_domains(void)
+{
+	api_own_domains(two_groups);
 }
 
 static int foreign_process(int sock, void *arg)
@@ -227,6 +230,7 @@ static int foreign_process(int sock, void *arg)
 	api_unchanged(spapr_unregister(a->fd, a->mem, REG_BYTES), -EPERM, "foreign UNREGISTER");
 	api_unchanged(vfio_map(a->fd, IOVA2, a->mem, PAGE, VFIO_MAP_RW), -EPERM, "foreign MAP");
 	api_unchanged(vfio_unmap(a->fd, IOVA, PAGE), -EPERM, "foreign UNMAP");
+	api_unchanged(vfio_batch(a->fd, VFIO_PREREG_BATCH_UNMAP, NULL, 0, NULL), -EPERM, "foreign BATCH");
 	api_unchanged(spapr_create(a->fd, IOMMU_SHIFT, MIB, 1, NULL), -EPERM, "foreign CREATE");
 	api_unchanged(spapr_remove(a->fd, 0), -EPERM, "foreign REMOVE");
 	api_unchanged(vfio_ioctl(a->fd, VFIO_IOMMU_MAP_DMA, NULL), -EPERM, "foreign MAP of NULL");

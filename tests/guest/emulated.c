@@ -592,6 +592,7 @@ static const struct suite_test tests[] = {
 	{ .name = "bad-at-unmap", .run = test_bad_at_unmap },
 	{ .name = "bad-at-close", .run = test_bad_at_close },
 	{ .name = "bad-at-death", .run = test_bad_at_death },
+	{ .name = "late", .run = test_late },
 	{ .name = "two-unmaps", .run = test_two_unmaps },
 	{ .name = "fuzz", .run = test_fuzz, .timeout_s = 300 },
 	{ .name = "fuzz-kill", .run = test_fuzz_kill, .timeout_s = 300 },

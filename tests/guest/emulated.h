@@ -53,6 +53,7 @@ void test_bad_at_death(void);
 
 void test_fuzz(void);
 void test_fuzz_kill(void);
+void test_late(void);
 void test_two_unmaps(void);
 
 /* The program that an owner becomes: it ends when its parent says so. */

@@ -324,14 +324,23 @@ static int dying_owner(int sock, void *arg)
 	return 0;
 }
 
-/* A driver's call that is under way may be the dead mm's last user. */
+/*
+ * A driver's call that is under way may be the dead mm's last user: until it returns, drivers may
+ * pin what is still mapped. What was pinned once nothing is mapped is on its way back.
+ */
 static bool pins_go(void)
 {
 	const uint64_t deadline = meter_now_ns() + proc_limit_ms(2000) * 1000000;
+	long long mappings, pins;
 
-	while (rig_pins() && meter_now_ns() < deadline)
+	for (;;) {
+		mappings = meter_stat("mappings");
+		pins = rig_pins();
+		if ((!mappings && !pins) || meter_now_ns() > deadline)
+			break;
 		meter_sleep_ms(1);
-	return tap_expect_eq(rig_pins(), 0, "pinned pages after a kill");
+	}
+	return tap_expect_eq(mappings, 0, "mappings after a kill") & tap_expect_eq(pins, 0, "pinned pages after a kill");
 }
 
 void test_fuzz_kill(void)
@@ -368,6 +377,40 @@ void test_fuzz_kill(void)
 	crew_end(&crew);
 	tap_diag("%u kills", fuzz.owners);
 	tell(&fuzz, BIT(DO_PIN) | BIT(DO_COPY) | BIT(DO_UNMAP));
+	vfio_dev_close(&dev);
+}
+
+static void *pin_late(void *arg)
+{
+	struct vfio_dev *dev = arg;
+
+	tap_expect_ret(testdev_pin(dev->device, IOVA, 4, TESTDEV_RW), 0, "pin");
+	return NULL;
+}
+
+void test_late(void)
+{
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(10000) * 1000000;
+	struct vfio_dev dev;
+	pthread_t thread;
+
+	if (!emulated_ours) {
+		tap_skip("the kernel's driver stops the machine if it tells ten times in vain (BUG_ON)");
+		return;
+	}
+	if (!emulated_open(&dev, 0, VFIO_TYPE1v2_IOMMU) || !emulated_map(&dev, SLOT_BYTES, IOVA))
+		return;
+	tap_step("UNMAP of what a driver has pinned but has not noted yet: it is told until it knows");
+	testdev_mode(dev.device, TEST_DEVICE_KNOW_LATE);
+	if (!tap_expect(!pthread_create(&thread, NULL, pin_late, &dev), "thread"))
+		return;
+	while (!rig_pins() && meter_now_ns() < deadline)
+		meter_sleep_ms(1);
+	tap_expect_ret(vfio_unmap(dev.container, IOVA, SLOT_BYTES), 0, "UNMAP");
+	tap_expect(testdev_state(dev.device).notified > 1, "the driver was told more than once");
+	pthread_join(thread, NULL);
+	tap_expect_eq(testdev_state(dev.device).pinned, 0, "pages that the device still has pinned");
+	emulated_expect_held(0, 0, "after UNMAP");
 	vfio_dev_close(&dev);
 }
 

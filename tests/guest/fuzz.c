@@ -36,6 +36,7 @@ static long seed;
 
 #define EXEC_ARG "--fuzzer"
 #define PROCESSES 3
+#define BATCH_MAX 64	/* entries of a call */
 #define MAX_PIDS 24	/* processes in a round, with forks */
 #define ARENA_BYTES (8 * MIB)
 
@@ -68,6 +69,7 @@ struct fuzzer {
 	char *arena;
 	unsigned int steps;
 	int last_errno;
+	struct vfio_prereg_batch_entry entries[BATCH_MAX];
 };
 
 /* Small pages, huge pages, shared memory, and a hole, 2 MiB each. */
@@ -154,9 +156,37 @@ union argument {
 		struct vfio_iommu_type1_dirty_bitmap_get range;
 	} dirty;
 	struct vfio_prereg_keep keep;
+	struct vfio_prereg_batch batch;
 	struct vfio_prereg_info prereg_info;
 	uint64_t words[12];
 };
+
+/* Neighbours of a slot's memory, most of them; often what is mapped somewhere already. */
+static void good_batch(struct fuzzer *f, uint64_t vaddr, uint64_t pages, struct vfio_prereg_batch *batch)
+{
+	struct rng *rng = &f->rng;
+	const bool map = rng_below(rng, 2);
+	uint64_t iova = some_iova(f->shared, rng);
+	const uint32_t flags = 1 + rng_below(rng, 3);
+	uint32_t i;
+
+	batch->flags = map ? VFIO_PREREG_BATCH_MAP : VFIO_PREREG_BATCH_UNMAP;
+	batch->nentries = rng_below(rng, 1 + (pages < BATCH_MAX ? pages : BATCH_MAX));
+	batch->entries = (uintptr_t)f->entries;
+	for (i = 0; i < batch->nentries; i++) {
+		if (rarely(rng, 16))
+			iova = some_iova(f->shared, rng);
+		f->entries[i] = (struct vfio_prereg_batch_entry){
+			.iova = iova, .size = PAGE,
+			.vaddr = map ? vaddr + i * PAGE : 0, .flags = map ? flags : 0,
+		};
+		if (!map && rarely(rng, 4))
+			f->entries[i].size = some_bytes(rng);
+		iova += f->entries[i].size;
+	}
+	if (i && rarely(rng, 6))
+		((uint64_t *)&f->entries[rng_below(rng, i)])[rng_below(rng, 4)] = hostile_number(rng);
+}
 
 static void good_argument(struct fuzzer *f, enum call_nr call, union argument *arg)
 {
@@ -198,6 +228,9 @@ static void good_argument(struct fuzzer *f, enum call_nr call, union argument *a
 		arg->dirty.range.size = some_bytes(rng);
 		arg->dirty.range.bitmap = (struct vfio_bitmap){ IOMMU_PAGE, PAGE, (void *)vaddr };
 		break;
+	case CALL_BATCH:
+		good_batch(f, vaddr, pages, &arg->batch);
+		break;
 	case CALL_KEEP:
 		arg->keep.bytes = rarely(rng, 4) ? 0 : some_bytes(rng) * 8;
 		break;
@@ -218,7 +251,7 @@ static void good_argument(struct fuzzer *f, enum call_nr call, union argument *a
 static enum call_nr some_call(struct rng *rng, int type)
 {
 	static const enum call_nr spapr[] = {
-		CALL_REGISTER, CALL_REGISTER, CALL_MAP, CALL_MAP, CALL_MAP, CALL_UNREGISTER, CALL_UNMAP,
+		CALL_REGISTER, CALL_REGISTER, CALL_MAP, CALL_MAP, CALL_BATCH, CALL_UNREGISTER, CALL_UNMAP,
 	};
 	static const enum call_nr type1[] = {
 		CALL_DMA_MAP, CALL_DMA_MAP, CALL_DMA_MAP, CALL_DMA_MAP, CALL_DMA_UNMAP, CALL_DMA_UNMAP, CALL_DMA_DIRTY,
@@ -671,6 +704,7 @@ static void test_random(void)
 		 shared->forks, shared->execs, shared->kills, shared->detaches);
 	for (i = 0; i < (shared->tables ? N_SPAPR_CALLS : N_CALLS); i++)
 		tap_expect(shared->succeeded[i] || nr < 20, "no %s succeeded", call_name(i));
+	tap_expect(shared->succeeded[CALL_BATCH] || nr < 20, "no %s succeeded", call_name(CALL_BATCH));
 }
 
 int main(int argc, char **argv)

@@ -29,6 +29,7 @@
 #define IOVA_THP 0x20000000ull
 #define SCATTERED_BYTES MIB
 #define THP_BYTES (4 * MIB)
+#define SCATTERED_BATCH 150	/* more than the IOMMU driver is given at once */
 
 static int fail_nth = -1;
 
@@ -270,6 +271,31 @@ static int undo_register_shared(struct inject *in)
 	return spapr_unregister(second_container, in->scattered, SCATTERED_BYTES);
 }
 
+/* A page for each entry, where nothing was before. */
+static int batch_fresh(struct inject *in, const char *p)
+{
+	struct vfio_prereg_batch_entry entries[SCATTERED_BATCH];
+	uint64_t iova = fresh_iova(in);
+	size_t i;
+
+	for (i = 0; i < SCATTERED_BATCH; i++)
+		entries[i] = (struct vfio_prereg_batch_entry){
+			.iova = iova + i * PAGE, .vaddr = (uintptr_t)p + i * PAGE, .size = PAGE,
+			.flags = VFIO_MAP_RW,
+		};
+	return vfio_batch(in->fd, VFIO_PREREG_BATCH_MAP, entries, SCATTERED_BATCH, NULL);
+}
+
+static int do_batch_scattered(struct inject *in)
+{
+	return batch_fresh(in, in->scattered);
+}
+
+static int do_batch_thp(struct inject *in)
+{
+	return batch_fresh(in, in->thp);
+}
+
 static const struct step steps[] = {
 	{ .name = "REGISTER of a page", .call = do_register_page, .undo = undo_register_page },
 	{ .name = "REGISTER of scattered pages", .call = do_register_scattered,
@@ -284,6 +310,11 @@ static const struct step steps[] = {
 static const struct step map_steps[] = {
 	{ .name = "MAP of scattered pages", .call = do_map_fresh_scattered, .undo = undo_map_fresh },
 	{ .name = "MAP of huge pages", .call = do_map_fresh_thp, .undo = undo_map_fresh },
+	/* Also tells whether the call may write its answer. */
+	{ .name = "batch of scattered pages", .call = do_batch_scattered, .undo = undo_map_fresh,
+	  .answers = true },
+	{ .name = "batch of pages of huge ones", .call = do_batch_thp, .undo = undo_map_fresh,
+	  .answers = true },
 };
 
 /* With both mapped. */

@@ -12,7 +12,6 @@
 #define IOVA2 0x20000000ull
 
 #define UNSAFE_INTERRUPTS "/sys/module/vfio_prereg/parameters/allow_unsafe_interrupts"
-#define SHARE_DOMAINS "/sys/module/vfio_prereg/parameters/share_domains"
 
 /* Where this architecture's devices write interrupts, IOVAs that are never memory; false: there is no such range. */
 bool iommu_doorbells(uint64_t *first, uint64_t *last);

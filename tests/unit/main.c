@@ -15,8 +15,9 @@ u64 unit_seed;
 unsigned long unit_steps = 100000;
 
 static const struct unit_test *const lists[] = {
-	range_tests, region_tests, share_tests, window_tests, mapping_tests, domain_tests,
-	container_tests, type1_tests, stale_tests, kept_tests, failure_tests,
+	range_tests, region_tests, share_tests, window_tests, mapping_tests, batch_tests,
+	domain_tests, container_tests, type1_tests, stale_tests, kept_tests, view_tests,
+	failure_tests,
 	model_tests,
 };
 

@@ -352,6 +352,72 @@ int model_unmap(struct model *m, int container, int process, u64 iova,
 	return ret;
 }
 
+/* ---- batches: one entry after the other, and back if one is refused ------------ */
+
+int model_batch_map(struct model *m, int container, int process,
+		    const struct vfio_prereg_batch_entry *entries, u32 n,
+		    u32 *refused)
+{
+	static struct model_container before;
+	struct model_container *c = &m->containers[container];
+	int ret;
+	u32 i;
+
+	*refused = n;
+	if (strange(c, process) || !c->may_map)
+		return -EPERM;
+	if (!c->groups)
+		return -ENXIO;
+	before = *c;
+	for (i = 0; i < n; i++) {
+		const struct vfio_prereg_batch_entry *e = &entries[i];
+		bool there = any_mapped(c, e->iova, e->iova + e->size - 1);
+
+		ret = model_map(m, container, process, e->iova,
+				(struct model_range) { e->vaddr, e->size }, e->flags);
+		if (there && (!ret || ret == -ENOSPC))
+			ret = -EEXIST;
+		if (!ret)
+			continue;
+		*c = before;
+		*refused = i;
+		return ret;
+	}
+	return 0;
+}
+
+int model_batch_unmap(struct model *m, int container, int process,
+		      const struct vfio_prereg_batch_entry *entries, u32 n,
+		      u32 *refused)
+{
+	struct model_container *c = &m->containers[container];
+	int ret, page, end;
+	u32 i;
+
+	*refused = n;
+	if (strange(c, process) || !c->may_map)
+		return -EPERM;
+	if (!c->groups)
+		return -ENXIO;
+	for (i = 0; i < n; i++) {
+		ret = entries[i].size ? window_check(c, entries[i].iova,
+						     entries[i].size, 0) : -EINVAL;
+		page = model_page_number(entries[i].iova);
+		end = model_page_number(entries[i].iova + entries[i].size);
+		if (!ret && ((page >= 0 && c->pages[page].vaddr && page_continues(c, page)) ||
+			     (end >= 0 && c->pages[end].vaddr && page_continues(c, end))))
+			ret = -EINVAL;
+		if (ret) {
+			*refused = i;
+			return ret;
+		}
+	}
+	for (i = 0; i < n; i++)
+		pages_clear(c, entries[i].iova,
+			    entries[i].iova + entries[i].size - 1);
+	return 0;
+}
+
 /* ---- windows ---------------------------------------------------------------- */
 
 int model_create(struct model *m, int container, int process, u32 shift,

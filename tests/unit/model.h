@@ -95,6 +95,13 @@ int model_map(struct model *m, int container, int process, u64 iova,
 	      struct model_range range, int prot);
 int model_unmap(struct model *m, int container, int process, u64 iova,
 		u64 bytes);
+/* Of all entries, or of none: *refused tells which one it was. */
+int model_batch_map(struct model *m, int container, int process,
+		    const struct vfio_prereg_batch_entry *entries, u32 n,
+		    u32 *refused);
+int model_batch_unmap(struct model *m, int container, int process,
+		      const struct vfio_prereg_batch_entry *entries, u32 n,
+		      u32 *refused);
 int model_create(struct model *m, int container, int process, u32 shift,
 		 u64 bytes, u64 *start);
 int model_remove(struct model *m, int container, int process, u64 start);

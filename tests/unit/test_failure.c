@@ -213,6 +213,59 @@ static int call_unmap_all(void)
 	return unit_unmap(container, 0, 2 * MIB);
 }
 
+/* n entries of a page each, one behind the other. */
+static int batch(u32 flags, u64 iova, u64 vaddr, unsigned int n)
+{
+	struct vfio_prereg_batch_entry entries[300];
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		entries[i] = (struct vfio_prereg_batch_entry) {
+			.iova = iova + i * PAGE_SIZE, .size = PAGE_SIZE,
+			.vaddr = vaddr ? vaddr + i * PAGE_SIZE : 0,
+			.flags = vaddr ? RW : 0,
+		};
+	return unit_batch(container, flags, entries, n, NULL);
+}
+
+static int call_batch_plain(void)
+{
+	return batch(VFIO_PREREG_BATCH_MAP, 4 * MIB, PLAIN, 130);
+}
+
+/* More than the IOMMU driver is given at once. */
+static int call_batch_single(void)
+{
+	return batch(VFIO_PREREG_BATCH_MAP, 4 * MIB, SINGLE, 300);
+}
+
+/* Each by itself, none in order, of all sizes. */
+static int call_batch_mixed(void)
+{
+	static const struct vfio_prereg_batch_entry entries[] = {
+		{ 8 * MIB, PLAIN, MIB, RW },
+		{ 4 * MIB, SINGLE, 8 * PAGE_SIZE, IOMMU_READ },
+		{ 4 * MIB + 8 * PAGE_SIZE, SINGLE, 8 * PAGE_SIZE, IOMMU_WRITE },
+		{ 6 * MIB + PAGE_SIZE, PIECES + PAGE_SIZE, 300 * 1024, RW },
+		{ 2 * MIB, PLAIN + 3 * PAGE_SIZE, 60 * PAGE_SIZE, RW },
+	};
+
+	return unit_batch(container, VFIO_PREREG_BATCH_MAP, entries,
+			  ARRAY_SIZE(entries), NULL);
+}
+
+static int call_batch_unmap(void)
+{
+	static const struct vfio_prereg_batch_entry entries[] = {
+		{ MIB + 512 * 1024, 0, 256 * 1024 },
+		{ 8 * MIB, 0, MIB },
+		{ 0, 0, MIB + 256 * 1024 },
+	};
+
+	return unit_batch(container, VFIO_PREREG_BATCH_UNMAP, entries,
+			  ARRAY_SIZE(entries), NULL);
+}
+
 static int call_get_info(void)
 {
 	struct vfio_iommu_spapr_tce_info info = { .argsz = sizeof(info) };
@@ -349,6 +402,10 @@ static const struct scenario {
 	{ "unmap inside a large page of two domains", setup_two_domains, call_unmap_middle_of_page },
 	{ "unmap over a mapping's end", setup_two_domains, call_unmap_across },
 	{ "unmap all", setup_two_domains, call_unmap_all },
+	{ "batch of contiguous pages", setup_mapped, call_batch_plain },
+	{ "batch of single pages", setup_two_domains, call_batch_single },
+	{ "batch of all sizes", setup_two_domains, call_batch_mixed },
+	{ "batch of unmaps", setup_two_domains, call_batch_unmap },
 	{ "get info", setup_shared, call_get_info },
 	{ "type 1: open", setup_type1_mapped, call_open_type1 },
 	{ "type 1: map where nothing is mapped", setup_type1_unmapped, call_map_fresh },

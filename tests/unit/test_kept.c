@@ -191,6 +191,20 @@ static void keep_0_gives_back_at_once(void)
 	teardown();
 }
 
+static void a_lower_limit_gives_back_at_once(void)
+{
+	setup(16);
+	EXPECT(map_and_unmap(0, 8));
+	EXPECT(map_and_unmap(20, 4));
+	EXPECT_RET(keep(container, PAGES(12)), 0);
+	expect_kept(12);
+	EXPECT_RET(keep(container, PAGES(11)), 0);
+	EXPECT_EQ(page_pins(0), 0);
+	EXPECT_EQ(self.mm->locked_vm, 4);
+	expect_kept(4);
+	teardown();
+}
+
 static void what_is_registered_is_not_kept(void)
 {
 	void *other;
@@ -419,6 +433,149 @@ static void it_goes_with_the_process(void)
 	teardown();
 }
 
+/* ---- more than are looked at at once ------------------------------------------------- */
+
+/* More than twice PREREG_REGIONS_AT_ONCE, from that page on, a region each. */
+#define MANY	1300UL
+#define MANY_AT	(16 * MIB / PAGE_SIZE)
+
+static void setup_many(void)
+{
+	unsigned long i;
+
+	setup(MANY);
+	unit_memory_pieces(VADDR + PAGES(MANY_AT), PAGES(MANY), PAGE_SIZE);
+	for (i = 0; i < MANY; i++)
+		EXPECT(map_and_unmap(MANY_AT + i, 1));
+	expect_kept(MANY);
+}
+
+static void change_many(enum fake_change change)
+{
+	fake_mm_change(self.mm, VADDR + PAGES(MANY_AT), PAGES(MANY), change);
+}
+
+static void many_go_before_their_memory_changes(void)
+{
+	unsigned long i;
+
+	setup_many();
+	change_many(FAKE_DONTNEED);
+	expect_kept(0);
+	teardown();
+	/* By somebody who may not sleep: then they are not used any more. */
+	setup_many();
+	change_many(FAKE_REAP);
+	expect_kept(MANY);
+	for (i = 0; i < MANY; i++)
+		EXPECT(map_and_unmap(MANY_AT + i, 1));
+	teardown();
+}
+
+static void many_go_with_the_container_and_with_the_process(void)
+{
+	setup_many();
+	EXPECT_RET(keep(container, 0), 0);
+	expect_kept(0);
+	teardown();
+
+	setup_many();
+	unit_close(container);
+	container = NULL;
+	expect_kept(0);
+	teardown();
+
+	setup_many();
+	unit_process_exit(&self);
+	expect_kept(0);
+	teardown();
+}
+
+static void many_make_room_by_and_by(void)
+{
+	const u64 vaddr = VADDR + 64 * MIB;
+	unsigned long left, calls;
+
+	setup_many();
+	unit_memory_pieces(vaddr, PAGES(MANY), PAGE_SIZE);
+	for (left = MANY; left; left -= min(left, 512UL)) {
+		expect_kept(left);
+		EXPECT_RET(unit_map(container, GIB, vaddr, PAGES(MANY), RW), 0);
+		EXPECT_RET(unit_unmap(container, GIB, PAGES(MANY)), 0);
+	}
+	expect_kept(MANY);
+	calls = fake_pin_calls;
+	EXPECT_RET(unit_map(container, GIB, vaddr, PAGES(MANY), RW), 0);
+	EXPECT_EQ(fake_pin_calls, calls);
+	teardown();
+}
+
+/* What many MAPs made gives way to what one makes of all of it, whether it is kept or mapped. */
+static void many_give_way_to_a_longer_one(void)
+{
+	const u64 vaddr = VADDR + PAGES(MANY_AT);
+	unsigned long i;
+
+	setup_many();
+	EXPECT_RET(unit_map(container, GIB, vaddr, PAGES(MANY), RW), 0);
+	EXPECT_EQ(fake_stat("kept_pages"), 0);
+	EXPECT_EQ(fake_pins(), MANY);
+	EXPECT_RET(unit_unmap(container, GIB, PAGES(MANY)), 0);
+	EXPECT_RET(keep(container, 0), 0);
+	for (i = 0; i < MANY; i++)
+		EXPECT_RET(unit_map(container, GIB + PAGES(i), vaddr + PAGES(i), PAGES(1), RW), 0);
+	EXPECT_RET(unit_map(container, 2 * GIB, vaddr, PAGES(MANY), RW), 0);
+	EXPECT_EQ(fake_pins(), 2 * MANY);
+	/* It is the one that is found. */
+	EXPECT_RET(unit_map(container, 3 * GIB, vaddr + PAGES(MANY - 1), PAGES(1), RW), 0);
+	EXPECT_EQ(fake_pins(), 2 * MANY);
+	EXPECT_RET(unit_unmap(container, GIB, PAGES(MANY)), 0);
+	EXPECT_EQ(fake_pins(), MANY);
+	teardown();
+}
+
+/* Others need the owner's lock, whose holder needs the one that the shrinker has. */
+static void the_shrinker_does_not_pass_over_many(void)
+{
+	setup_many();
+	fake_fault_arm(FAKE_FAULT_TRYLOCK, 1, true);
+	EXPECT_EQ(fake_shrink(1), 0);
+	EXPECT_EQ(fake_fault_disarm(), 512);
+	expect_kept(MANY);
+	EXPECT_EQ(fake_shrink(MANY), 512);
+	expect_kept(MANY - 512);
+	teardown();
+}
+
+static void close_it(void *unused)
+{
+	unit_close(container);
+}
+
+static void pause_when_some_are_dropped(void)
+{
+	fake_resched_hook = pause_when_some_are_dropped;
+	if (fake_pins() < MANY)
+		fake_thread_pause();
+}
+
+/* Somebody else closes, and has dropped the first ones when the process ends. */
+static void the_end_does_not_wait_for_who_closes(void)
+{
+	setup_many();
+	fake_resched_hook = pause_when_some_are_dropped;
+	fake_resched_locked = true;
+	fake_thread_start(close_it, NULL, stranger.mm);
+	EXPECT(fake_pins() && fake_pins() < MANY);
+	unit_process_exit(&self);
+	EXPECT_EQ(fake_pins(), 0);
+	while (!fake_thread_continue())
+		;
+	container = NULL;
+	expect_kept(0);
+	teardown();
+}
+
 /* ---- release() while somebody drops it --------------------------------------------------- */
 
 static void shrink_all(void *unused)
@@ -478,6 +635,7 @@ const struct unit_test kept_tests[] = {
 	UNIT(each_process_keeps_for_itself),
 	UNIT(what_another_one_unmaps_is_not_kept),
 	UNIT(keep_0_gives_back_at_once),
+	UNIT(a_lower_limit_gives_back_at_once),
 	UNIT(what_is_registered_is_not_kept),
 	UNIT(it_goes_before_its_memory_changes),
 	UNIT(where_nobody_may_sleep_it_goes_later),
@@ -490,6 +648,12 @@ const struct unit_test kept_tests[] = {
 	UNIT(what_is_kept_does_not_count_against_the_limit),
 	UNIT(it_goes_with_the_last_container),
 	UNIT(it_goes_with_the_process),
+	UNIT(many_go_before_their_memory_changes),
+	UNIT(many_go_with_the_container_and_with_the_process),
+	UNIT(many_make_room_by_and_by),
+	UNIT(many_give_way_to_a_longer_one),
+	UNIT(the_shrinker_does_not_pass_over_many),
+	UNIT(the_end_does_not_wait_for_who_closes),
 	UNIT(the_end_waits_for_what_is_being_dropped),
 	UNIT(what_is_being_dropped_is_pinned_anew),
 	{ }

@@ -385,6 +385,24 @@ static void a_signal_stops_a_long_map_between_batches(void)
 	teardown();
 }
 
+/* What nobody else ever will. */
+static void unpin_stuck(unsigned long pfn, unsigned long npages)
+{
+	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages, true);
+	prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)npages);
+}
+
+/* The pages stay pinned when the container, which is closed here, is gone. */
+static void expect_stuck(unsigned long pfn, unsigned long npages)
+{
+	EXPECT_EQ(fake_stat("pinned_pages"), npages);
+	EXPECT_EQ(fake_stat("charged_pages"), 0);
+	EXPECT_EQ(fake_pins(), npages);
+	unit_close(container);
+	EXPECT_EQ(fake_pins(), npages);
+	unpin_stuck(pfn, npages);
+}
+
 /*
  * The IOMMU driver leaves an entry behind that it was to remove: a bug of its
  * own, but the page may still be written, so it must not go back.
@@ -406,16 +424,74 @@ static void memory_the_iommu_holds_on_to_is_never_given_back(void)
 	fake_log_lines();
 	EXPECT_RET(unit_unregister(container, VADDR, bytes), 0);
 	EXPECT_EQ(fake_log_lines(), 1);
-	EXPECT_EQ(fake_stat("pinned_pages"), npages);
-	EXPECT_EQ(fake_stat("charged_pages"), 0);
 	EXPECT_EQ(fake_stat("regions"), 0);
-	EXPECT_EQ(fake_pins(), npages);
-	unit_close(container);
-	EXPECT_EQ(fake_pins(), npages);
-	/* What nobody else ever will. */
-	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages, true);
-	prereg_stat_add(PREREG_STAT_PINNED_PAGES, -(long)npages);
+	expect_stuck(pfn, npages);
 	unit_process_exit(&self);
+}
+
+/* The same where a MAP fails, and what it had entered is to be removed. */
+static void memory_that_a_failed_map_leaves_there_is_never_given_back(void)
+{
+	enum { ONE, LIST, OTHER_DOMAIN, OTHER_DOMAIN_LIST };
+	struct vfio_prereg_batch_entry entry = { .vaddr = VADDR, .flags = RW };
+	unsigned long pfn, npages, bytes;
+	unsigned int how;
+	u32 refused;
+
+	for (how = ONE; how <= OTHER_DOMAIN_LIST; how++) {
+		/* Half of it is entered before it fails: nothing, of one page. */
+		npages = how >= OTHER_DOMAIN ? 1 : 8;
+		bytes = npages * PAGE_SIZE;
+		entry.size = bytes;
+		setup(&unit_vtd_group);
+		if (how >= OTHER_DOMAIN)
+			EXPECT_RET(unit_attach(container, &unit_other_group), 0);
+		unit_memory_aligned(VADDR, bytes, bytes);
+		pfn = fake_mm_pfn(self.mm, VADDR);
+		EXPECT_RET(unit_register(container, VADDR, bytes), 0);
+		fake_warnings_expected = 1;
+		fake_fault_arm(FAKE_FAULT_MAP_STAYS, how >= OTHER_DOMAIN ? 2 : 1, false);
+		if (how == ONE || how == OTHER_DOMAIN)
+			EXPECT_RET(unit_map(container, 0, VADDR, bytes, RW), -ENOMEM);
+		else
+			EXPECT_RET(unit_batch(container, VFIO_PREREG_BATCH_MAP, &entry, 1,
+					      &refused), -ENOMEM);
+		EXPECT(fake_fault_disarm());
+		fake_log_lines();
+		EXPECT_RET(unit_unregister(container, VADDR, bytes), 0);
+		EXPECT_EQ(fake_log_lines(), 1);
+		expect_stuck(pfn, npages);
+		unit_process_exit(&self);
+	}
+}
+
+/* A release tells what it gave back, whatever was lost before. */
+static void what_stays_pinned_is_not_counted_as_released(void)
+{
+	const unsigned long npages = 8, bytes = npages * PAGE_SIZE;
+	unsigned long pfn;
+	void *other;
+	long before;
+
+	unit_process_start(&self);
+	container = unit_container_type(VFIO_TYPE1v2_IOMMU, &unit_vtd_group);
+	other = unit_container_type(VFIO_TYPE1v2_IOMMU, &unit_small_group);
+	unit_memory_aligned(VADDR, bytes, bytes);
+	unit_memory(VADDR + MIB, PAGE_SIZE);
+	EXPECT_RET(unit_map(other, GIB, VADDR + MIB, PAGE_SIZE, RW), 0);
+	pfn = fake_mm_pfn(self.mm, VADDR);
+	fake_warnings_expected = 1;
+	fake_fault_arm(FAKE_FAULT_MAP_STAYS, 1, false);
+	EXPECT_RET(unit_map(container, 0, VADDR, bytes, RW), -ENOMEM);
+	EXPECT(fake_fault_disarm());
+	EXPECT_EQ(fake_log_lines(), 1);
+	unit_close(container);
+	EXPECT_EQ(fake_pins(), npages + 1);
+	unpin_stuck(pfn, npages);
+	before = atomic_long_read(&prereg_totals[PREREG_TOTAL_RELEASED_PAGES]);
+	unit_process_exit(&self);
+	EXPECT_EQ(atomic_long_read(&prereg_totals[PREREG_TOTAL_RELEASED_PAGES]) - before, 1);
+	unit_close(other);
 }
 
 const struct unit_test mapping_tests[] = {
@@ -433,5 +509,7 @@ const struct unit_test mapping_tests[] = {
 	UNIT(far_apart_mappings_are_flushed_in_parts),
 	UNIT(a_signal_stops_a_long_map_between_batches),
 	UNIT(memory_the_iommu_holds_on_to_is_never_given_back),
+	UNIT(memory_that_a_failed_map_leaves_there_is_never_given_back),
+	UNIT(what_stays_pinned_is_not_counted_as_released),
 	{ }
 };

@@ -15,7 +15,8 @@ static void *containers[MODEL_CONTAINERS];
 static struct rng rng;
 /* The call under test, for whoever has to find out what went wrong. */
 static char call[256];
-static unsigned long counts[2];	/* calls that failed, that did their work */
+/* Calls that did their work, that met a fault; batches that did, that were refused. */
+static unsigned long counts[4];
 
 static u64 below(u64 n)
 {
@@ -438,6 +439,79 @@ static void do_unmap(int i, int p)
 		judge(ret, model_unmap(&model, i, p, iova, bytes));
 }
 
+#define BATCH	10
+
+/* What one call maps, or unmaps: mostly neighbours. */
+static u32 some_batch(int i, int p, bool map, struct vfio_prereg_batch_entry *entries)
+{
+	struct model_range range = some_registration(i, p);
+	u64 room, iova = some_iova(i, &room), bytes, vaddr;
+	u32 n = below(chance(80) ? 4 : BATCH + 1), j;
+	int prot = 1 + below(3);
+
+	vaddr = range.vaddr;
+	if (range.bytes > PAGE_SIZE)
+		vaddr += below(range.bytes >> PAGE_SHIFT) << PAGE_SHIFT;
+	if (chance(50))
+		vaddr = round_down(vaddr, 0x40000UL) + (iova & 0x3ffff);
+	for (j = 0; j < n; j++) {
+		if (chance(10) || !room)
+			iova = some_iova(i, &room);
+		if (chance(10))
+			vaddr = range.vaddr;
+		bytes = some_bytes(chance(70) ? min_t(u64, room, 3 * PAGE_SIZE) : room);
+		if (chance(1))
+			bytes = 0;
+		entries[j] = (struct vfio_prereg_batch_entry) {
+			.iova = iova, .size = bytes, .vaddr = map ? vaddr : 0,
+			.flags = map ? prot : 0,
+		};
+		iova += bytes;
+		room -= bytes;
+		vaddr += bytes;
+		if (chance(5))
+			prot = below(4);
+	}
+	return n;
+}
+
+static void do_batch(int i, int p)
+{
+	const struct model_container *c = &model.containers[i];
+	struct vfio_prereg_batch_entry entries[BATCH];
+	bool map = chance(60);
+	u32 n = some_batch(i, p, map, entries), refused, want_refused;
+	int ret, want;
+
+	/* Often what one mapping has. */
+	if (!map && n && chance(50)) {
+		unsigned int page = below(MODEL_PAGES);
+
+		while (page < MODEL_PAGES && !c->pages[page].vaddr)
+			page++;
+		if (page < MODEL_PAGES) {
+			entries[0].iova = model_page_iova(page);
+			entries[0].size = PAGE_SIZE;
+		}
+	}
+	describe("batch %s %d by %d: %u, the first %#llx -> %#llx+%#llx", map ? "map" : "unmap",
+		 i, p, n, n ? entries[0].iova : 0, n ? entries[0].vaddr : 0, n ? entries[0].size : 0);
+	fault_begin();
+	ret = unit_batch(containers[i], map ? VFIO_PREREG_BATCH_MAP : VFIO_PREREG_BATCH_UNMAP,
+			 entries, n, &refused);
+	if (fault_end(i, ret)) {
+		EXPECT_EQ(refused, n);
+		return;
+	}
+	want = (map ? model_batch_map : model_batch_unmap)(&model, i, p, entries, n, &want_refused);
+	judge(ret, want);
+	/* A stranger is told nothing more. */
+	if (p == c->owner)
+		EXPECT_EQ(refused, want_refused);
+	counts[2] += !ret && n;
+	counts[3] += !!ret;
+}
+
 static void do_create(int i, int p)
 {
 	static const u32 shifts[] = { 12, 12, 12, 12, 12, 12, 13, 16, 18, 21, 11, 31 };
@@ -543,7 +617,9 @@ static void step(void)
 		what = 885;
 	else if (!in_window(i, 0) && chance(50))
 		what = 820;
-	if (what < 400)
+	if (what < 100)
+		do_batch(i, p);
+	else if (what < 400)
 		do_map(i, p);
 	else if (what < 640)
 		do_unmap(i, p);
@@ -589,6 +665,7 @@ static void random_calls_do_what_the_model_does(void)
 	if (tap_failures())
 		tap_diag("step %lu: %s", n, call);
 	tap_diag("%lu calls did their work, %lu met a fault", counts[0], counts[1]);
+	tap_diag("%lu batches did their work, %lu were refused", counts[2], counts[3]);
 
 	for (i = 0; i < MODEL_PROCESSES; i++)
 		unit_process_exit(&processes[i]);

@@ -367,6 +367,23 @@ static void expect_info(u64 count, u64 vaddr, u64 bytes)
 	EXPECT_EQ(fake_stat("stale_mappings"), count);
 }
 
+/* More than are looked at at once. */
+static void each_of_many_is_counted(void)
+{
+	const unsigned long many = 1300;
+	const u64 vaddr = VADDR + 16 * MIB;
+	unsigned long i;
+
+	setup();
+	unit_memory_pieces(vaddr, PAGES(many), PAGE_SIZE);
+	for (i = 0; i < many; i++)
+		EXPECT_RET(unit_map(container, GIB + PAGES(i), vaddr + PAGES(i), PAGES(1), RW), 0);
+	fake_mm_change(self.mm, vaddr, PAGES(many), FAKE_MUNMAP);
+	EXPECT_EQ(fake_stat("stale_mappings"), many);
+	EXPECT_EQ(fake_log_lines(), 1);
+	teardown();
+}
+
 static void an_unmap_under_a_device_is_told_once_in_the_log(void)
 {
 	setup();
@@ -411,5 +428,6 @@ const struct unit_test stale_tests[] = {
 	UNIT(who_waits_for_what_changes_gets_what_is_there),
 	UNIT(who_pins_in_the_middle_of_a_change_is_not_shared),
 	UNIT(an_unmap_under_a_device_is_told_once_in_the_log),
+	UNIT(each_of_many_is_counted),
 	{ }
 };

@@ -333,6 +333,25 @@ int unit_unmap(void *container, u64 iova, u64 bytes)
 	return unit_unmap_told(container, iova, bytes, &unmapped);
 }
 
+int unit_batch(void *container, u32 flags,
+	       const struct vfio_prereg_batch_entry *entries, u32 n, u32 *refused)
+{
+	/* Not one byte more than there is. */
+	void *copy = malloc(n * sizeof(*entries));
+	struct vfio_prereg_batch arg = {
+		.argsz = sizeof(arg), .flags = flags, .nentries = n,
+		.entries = (unsigned long)copy,
+	};
+	int ret;
+
+	memcpy(copy, entries, n * sizeof(*entries));
+	ret = unit_ioctl(container, VFIO_PREREG_BATCH, &arg, sizeof(arg));
+	if (refused)
+		*refused = arg.refused;
+	free(copy);
+	return ret;
+}
+
 int unit_create(void *container, u32 page_shift, u64 bytes, u64 *start)
 {
 	struct vfio_iommu_spapr_tce_create arg = {

@@ -6,6 +6,7 @@
 #ifndef UNIT_H
 #define UNIT_H
 
+#include "../../include/uapi/linux/vfio_prereg.h"
 #include "fake.h"
 #include "prereg.h"
 #include "rng.h"
@@ -22,8 +23,8 @@ struct unit_test {
 #define UNIT(fn)	{ #fn, fn }
 
 extern const struct unit_test range_tests[], region_tests[], share_tests[], window_tests[],
-	mapping_tests[], domain_tests[], container_tests[], type1_tests[], stale_tests[],
-	kept_tests[], failure_tests[], model_tests[];
+	mapping_tests[], batch_tests[], domain_tests[], container_tests[], type1_tests[], stale_tests[],
+	kept_tests[], view_tests[], failure_tests[], model_tests[];
 
 /* From the command line. */
 extern u64 unit_seed;
@@ -88,6 +89,9 @@ int unit_map(void *container, u64 iova, u64 vaddr, u64 bytes, int prot);
 int unit_unmap(void *container, u64 iova, u64 bytes);
 /* The same; how much was unmapped. */
 int unit_unmap_told(void *container, u64 iova, u64 bytes, u64 *unmapped);
+/* The same for many; refused: out, or NULL. */
+int unit_batch(void *container, u32 flags,
+	       const struct vfio_prereg_batch_entry *entries, u32 n, u32 *refused);
 int unit_create(void *container, u32 page_shift, u64 bytes, u64 *start);
 int unit_remove(void *container, u64 start);
 

@@ -21,17 +21,19 @@ disk=$(devices 1b36:0010)
 edu=$(devices 1234:11e8 | head -n 1)
 netboot="-device vfio-pci,host=$nic,romfile=pxe-e1000.rom,bootindex=2"
 
-# The NIC cannot be reset from outside: who had it last may have left it receiving, into what is the next one's memory by then. So,
-# in its registers: CTRL.RST, after memory is switched on in PCI_COMMAND.
-reset_nic() {
+# The NIC cannot be reset from outside, and its own CTRL.RST does nothing in QEMU: who had it last may have left it receiving, by
+# descriptors in what is the next one's memory by then. So RCTL and TCTL are cleared, after memory is switched on in PCI_COMMAND.
+stop_nic() {
 	local at=/sys/bus/pci/devices/$nic bar
 	read -r bar _ <"$at/resource"
 	printf '\002' | dd of="$at/config" bs=1 seek=4 conv=notrunc 2>/dev/null
-	devmem "$bar" 32 0x4000000 || bail "the NIC cannot be reset"
+	devmem $((bar + 0x100)) 32 0
+	devmem $((bar + 0x400)) 32 0
+	[ "$(devmem $((bar + 0x100)) 32)" = 0x00000000 ] || bail "the NIC cannot be stopped"
 }
 
 qemu_start() {
-	reset_nic
+	stop_nic
 	rm -rf $work
 	(umask 0 && mkdir $work && mkfifo $serial.in $serial.out && : >$serial)
 	cat $serial.out >>$serial &

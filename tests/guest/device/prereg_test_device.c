@@ -15,9 +15,14 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "prereg_test_device.h"
+
+/* TEST_DEVICE_KNOW_LATE: after how many calls of dma_unmap(), or at the latest, it knows. */
+#define TEST_DEVICE_LATE_TOLD	3
+#define TEST_DEVICE_LATE_MAX	(10 * HZ)
 
 /**
  * struct test_pin - pages that one call pinned
@@ -44,6 +49,7 @@ struct test_pin {
  * @notified: calls of dma_unmap() since the device was opened
  * @iova: of the last of them
  * @bytes: of the last of them
+ * @told: woken when @notified has changed
  */
 struct test_device {
 	struct vfio_device	vdev;
@@ -54,6 +60,7 @@ struct test_device {
 	u64			notified;
 	u64			iova;
 	u64			bytes;
+	wait_queue_head_t	told;
 };
 
 static struct test_device *to_test(struct vfio_device *vdev)
@@ -76,6 +83,8 @@ static void unpin(struct test_device *test, struct test_pin *pin)
 static int test_pin(struct test_device *test, const struct test_device_range *range)
 {
 	struct test_pin *pin;
+	u64 notified;
+	bool late;
 	int ret;
 
 	if (range->npages > TEST_DEVICE_MAX_PAGES)
@@ -87,7 +96,17 @@ static int test_pin(struct test_device *test, const struct test_device_range *ra
 	pin->npages = range->npages;
 
 	mutex_lock(&test->lock);
+	late = test->mode & TEST_DEVICE_KNOW_LATE;
+	notified = test->notified;
+	if (late)
+		mutex_unlock(&test->lock);
 	ret = vfio_pin_pages(&test->vdev, range->iova, range->npages, range->prot, pin->pages);
+	if (late) {
+		wait_event_timeout(test->told,
+				   READ_ONCE(test->notified) - notified >= TEST_DEVICE_LATE_TOLD,
+				   TEST_DEVICE_LATE_MAX);
+		mutex_lock(&test->lock);
+	}
 	if (ret == range->npages)
 		list_add(&pin->link, &test->pins);
 	mutex_unlock(&test->lock);
@@ -120,7 +139,8 @@ static void test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 bytes)
 	struct test_pin *pin, *next;
 
 	mutex_lock(&test->lock);
-	test->notified++;
+	WRITE_ONCE(test->notified, test->notified + 1);
+	wake_up(&test->told);
 	test->iova = iova;
 	test->bytes = bytes;
 	if (!(test->mode & TEST_DEVICE_KEEP_AT_UNMAP)) {
@@ -319,6 +339,7 @@ static int test_init(struct vfio_device *vdev)
 	struct test_device *test = to_test(vdev);
 
 	mutex_init(&test->lock);
+	init_waitqueue_head(&test->told);
 	INIT_LIST_HEAD(&test->pins);
 	INIT_LIST_HEAD(&test->kept);
 	return 0;

@@ -64,6 +64,8 @@ struct test_device_copy {
 #define TEST_DEVICE_KEEP_AT_UNMAP	(1u << 0)
 /* close_device() does not unpin. The pages are lost then, unless TEST_DEVICE_DROP. */
 #define TEST_DEVICE_KEEP_AT_CLOSE	(1u << 1)
+/* It knows what it has pinned only after a few calls of dma_unmap(), which do not wait for that. */
+#define TEST_DEVICE_KNOW_LATE		(1u << 2)
 
 /* The argument is the mode itself; 0 at each open. */
 #define TEST_DEVICE_MODE	_IO('t', 4)

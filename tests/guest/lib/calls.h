@@ -22,6 +22,7 @@ enum call_nr {
 	CALL_DMA_DIRTY,
 	CALL_KEEP,
 	CALL_PREREG_INFO,	/* of every type */
+	CALL_BATCH,		/* of type 7, of this module alone */
 	N_CALLS,
 };
 

@@ -31,7 +31,7 @@
 #define EDU_ID_MASK	0x0000ffffu
 #define EDU_ID		0x000000edu
 #define EDU_COPY_BYTES	2048u
-#define EDU_TIMEOUT_NS	5000000000ull
+#define EDU_TIMEOUT_MS	5000u
 
 static void edu_write64(struct edu *edu, unsigned int reg, uint64_t value)
 {
@@ -106,10 +106,10 @@ static bool edu_range_ok(uint32_t offset, uint32_t bytes)
 int edu_dma_wait(struct edu *edu)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
-	uint64_t start = meter_now_ns();
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(EDU_TIMEOUT_MS) * 1000000;
 
 	while (edu_read64(edu, EDU_REG_CMD) & EDU_CMD_RUN) {
-		if (meter_now_ns() - start > EDU_TIMEOUT_NS)
+		if (meter_now_ns() > deadline)
 			return -ETIMEDOUT;
 		nanosleep(&ms, NULL);
 	}

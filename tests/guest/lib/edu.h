@@ -35,8 +35,9 @@ void edu_close(struct edu *edu);
 /*
  * The device reads @bytes of memory at @iova into its buffer at @offset, or
  * writes them from there. 0 means that the engine is idle again, not that the
- * IOMMU let it through. -ETIMEDOUT: still busy after 5 s. -EINVAL: outside
- * the buffer (QEMU would stop the machine).
+ * IOMMU let it through. -ETIMEDOUT: still busy after 5 s, or longer where the
+ * guest is slow (proc_limit_ms()). -EINVAL: outside the buffer (QEMU would stop
+ * the machine).
  */
 int edu_dma_read(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);
 int edu_dma_write(struct edu *edu, uint64_t iova, uint32_t offset, uint32_t bytes);

@@ -91,6 +91,16 @@ long long rig_pins(void)
 	return meter_pins() - meter_baseline_pins();
 }
 
+void rig_apart(void (*test)(void))
+{
+	static const char file[] = "/sys/module/" PREREG_MODULE "/parameters/share_domains";
+
+	if (!tap_expect_ret(meter_file_write(file, "N"), 0, "share_domains=N"))
+		return;
+	test();
+	tap_expect_ret(meter_file_write(file, "Y"), 0, "share_domains=Y");
+}
+
 bool rig_has_tables(int container)
 {
 	struct vfio_iommu_spapr_tce_info info;

@@ -60,6 +60,9 @@ bool rig_expect_fault(struct rig *rig, uint64_t iova, bool write, const char *wh
 /* Pinned pages above the baseline. */
 long long rig_pins(void);
 
+/* Runs a test with page tables of their own for each group (share_domains=N). */
+void rig_apart(void (*test)(void));
+
 #define DEFAULT_WINDOW_BYTES (2ull << 30)
 
 /*

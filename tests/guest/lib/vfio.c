@@ -287,6 +287,23 @@ int vfio_unmap(int container, uint64_t iova, uint64_t bytes)
 	return vfio_ioctl(container, VFIO_IOMMU_UNMAP_DMA, &arg);
 }
 
+int vfio_batch(int container, uint32_t flags, const struct vfio_prereg_batch_entry *entries, uint32_t n,
+	       uint32_t *refused)
+{
+	struct vfio_prereg_batch arg = {
+		.argsz = sizeof(arg),
+		.flags = flags,
+		.nentries = n,
+		.refused = ~0u,
+		.entries = (uintptr_t)entries,
+	};
+	int ret = vfio_ioctl(container, VFIO_PREREG_BATCH, &arg);
+
+	if (refused)
+		*refused = arg.refused;
+	return ret;
+}
+
 int vfio_hold(int container, int type, const void *vaddr, uint64_t bytes, uint64_t iova)
 {
 	int ret = 0;

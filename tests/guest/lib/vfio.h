@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../../include/uapi/linux/vfio_prereg.h"
+
 /*
  * The address ("0000:00:04.0") of the guest's edu device @nr, from the environment's VFIO_DEVICES, which
  * init sets. "none" if there are not that many.
@@ -70,6 +72,13 @@ int spapr_remove(int container, uint64_t start);
 /* @flags: VFIO_DMA_MAP_FLAG_*. Both work for type 1 as well. */
 int vfio_map(int container, uint64_t iova, const void *vaddr, uint64_t bytes, unsigned int flags);
 int vfio_unmap(int container, uint64_t iova, uint64_t bytes);
+
+/*
+ * Many MAPs or UNMAPs (@flags: VFIO_PREREG_BATCH_MAP, _UNMAP) in one call, all of them or none. Which
+ * one was refused goes to @refused, which may be NULL. Type 7 of vfio_prereg.
+ */
+int vfio_batch(int container, uint32_t flags, const struct vfio_prereg_batch_entry *entries, uint32_t n,
+	       uint32_t *refused);
 
 /* What it takes to own memory for DMA: type 7 registers and maps it, type 1 maps it. */
 int vfio_hold(int container, int type, const void *vaddr, uint64_t bytes, uint64_t iova);

@@ -17,6 +17,7 @@ enum fake_fault {
 	FAKE_FAULT_PIN,		/* pinning pins nothing, -ENOMEM */
 	FAKE_FAULT_PIN_SHORT,	/* pins half of what was asked for, then -EFAULT */
 	FAKE_FAULT_MAP,		/* a page table page is not to be had, -ENOMEM */
+	FAKE_FAULT_MAP_STAYS,	/* the same, and the IOMMU driver refuses the next unmap */
 	FAKE_FAULT_SIGNAL,	/* a fatal signal is pending from here on */
 	FAKE_FAULT_ATTACH,	/* domain_alloc, attach, resv regions, MSI cookie */
 	FAKE_FAULT_DETACH,	/* a group stays where it was */
@@ -36,6 +37,14 @@ unsigned long fake_fault_disarm(void);
 /* For the fakes: 0, or it fails this time, the how manieth time. */
 unsigned long fake_fault(enum fake_fault fault);
 
+/* ---- events.c ------------------------------------------------------------- */
+
+struct prereg_event;
+
+/* How many of that command came since this was last asked; the last one. */
+unsigned int fake_events(u8 command);
+const struct prereg_event *fake_event_last(u8 command);
+
 /* ---- kernel.c ------------------------------------------------------------- */
 
 /* While set, an allocation by this thread fails the test: tear-down must do without. */
@@ -46,6 +55,8 @@ long fake_alloc_bytes(void);
 extern unsigned int fake_warnings_expected;
 /* Runs once at the next cond_resched() where no lock is held. */
 extern void (*fake_resched_hook)(void);
+/* Also with mutexes held. */
+extern bool fake_resched_locked;
 /* Lines the module logged since the last call. */
 unsigned int fake_log_lines(void);
 /* Locks that the calling thread holds: ranks, see LOCKS in prereg.h. */
@@ -217,6 +228,8 @@ struct iommu_group {
 extern bool fake_msi_isolated;
 /* IOTLB flushes so far, of a range and of a whole domain. */
 extern unsigned long fake_iommu_range_flushes, fake_iommu_full_flushes;
+/* Calls of iommu_map_sg() so far. */
+extern unsigned long fake_iommu_sg_calls;
 
 /* Domains that exist. */
 unsigned int fake_iommu_domains(void);

@@ -53,7 +53,10 @@ struct domain {
 
 bool fake_msi_isolated;
 unsigned long fake_iommu_range_flushes, fake_iommu_full_flushes;
+unsigned long fake_iommu_sg_calls;
 static unsigned int domains;
+/* By the driver, the next one. */
+static bool unmap_is_refused;
 
 static struct domain *to_domain(struct iommu_domain *domain)
 {
@@ -304,6 +307,9 @@ static int driver_map(struct domain *d, u64 iova, phys_addr_t phys,
 	bool fault = fake_fault(FAKE_FAULT_MAP);
 	u64 i;
 
+	if (fake_fault(FAKE_FAULT_MAP_STAYS))
+		fault = unmap_is_refused = true;
+
 	/* Half-way through; the core is not told how far. */
 	for (i = 0; i < (fault ? count / 2 : count); i++)
 		pte_set(d, iova + i * pgsize, level, phys + i * pgsize, prot);
@@ -346,8 +352,10 @@ static u64 driver_unmap(struct domain *d, u64 iova, u64 bytes,
 		shim_fail("IOVA %#llx is unmapped but not mapped", iova);
 		return 0;
 	}
-	if (fake_fault(FAKE_FAULT_UNMAP))
+	if (unmap_is_refused || fake_fault(FAKE_FAULT_UNMAP)) {
+		unmap_is_refused = false;
 		return 0;
+	}
 	bytes = max(bytes, BIT_ULL(level_shift(d, level)));
 	for (done = 0; done < bytes; done += page) {
 		pte = pte_find(d, iova + done, &level);
@@ -440,6 +448,9 @@ ssize_t iommu_map_sg(struct iommu_domain *domain, unsigned long iova,
 	unsigned int i;
 	int ret;
 
+	fake_iommu_sg_calls++;
+	if (!nents)
+		shim_fail("nothing is mapped");
 	for (i = 0; i <= nents; i++) {
 		phys_addr_t phys = i < nents ? PFN_PHYS(page_to_pfn(sg[i].page)) +
 					       sg[i].offset : 0;

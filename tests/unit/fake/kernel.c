@@ -10,7 +10,7 @@
 /* ---- faults ---------------------------------------------------------------- */
 
 const char *const fake_fault_names[FAKE_FAULTS] = {
-	"none", "allocation", "pin", "short pin", "map", "signal", "attach",
+	"none", "allocation", "pin", "short pin", "map", "map that stays", "signal", "attach",
 	"detach", "copy", "restart", "unmap", "trylock",
 };
 
@@ -196,6 +196,31 @@ void kmem_cache_free(struct kmem_cache *cache, void *ptr)
 {
 	cache->objects--;
 	kfree(ptr);
+}
+
+/* All or none. */
+int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n,
+			  void **ptrs)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		ptrs[i] = kmem_cache_alloc(cache, gfp);
+		if (ptrs[i])
+			continue;
+		while (i--)
+			kmem_cache_free(cache, ptrs[i]);
+		return 0;
+	}
+	return n;
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *cache, size_t n, void **ptrs)
+{
+	if (!n)
+		shim_fail("nothing is freed in bulk");
+	while (n--)
+		kmem_cache_free(cache, ptrs[n]);
 }
 
 /* ---- memory is short ---------------------------------------------------------- */
@@ -395,17 +420,46 @@ void put_task_struct(struct task_struct *task)
 	task_references--;
 }
 
+struct pid *get_pid(struct pid *pid)
+{
+	task_references++;
+	return pid;
+}
+
+void put_pid(struct pid *pid)
+{
+	if (pid)
+		task_references--;
+}
+
+u64 ktime_get_boottime_ns(void)
+{
+	static u64 now;
+
+	return now += 1000;
+}
+
 void (*fake_resched_hook)(void);
+bool fake_resched_locked;
 
 void cond_resched(void)
 {
 	void (*hook)(void) = fake_resched_hook;
 
 	fake_might_sleep("cond_resched()");
-	if (!hook || fake_lock_any())
+	if (!hook || (fake_lock_any() && !fake_resched_locked))
 		return;
 	fake_resched_hook = NULL;
 	hook();
+}
+
+void schedule_timeout_uninterruptible(long timeout)
+{
+	if (!fake_resched_hook || fake_lock_any()) {
+		shim_fail("waits for ever");
+		abort();
+	}
+	cond_resched();
 }
 
 bool capable(int cap)
@@ -632,6 +686,7 @@ void fake_kernel_check(void)
 	works = NULL;
 	fake_warnings_expected = 0;
 	fake_resched_hook = NULL;
+	fake_resched_locked = false;
 	fake_reclaim = 0;
 	task_references = 0;
 	alloc_live = 0;

@@ -60,6 +60,11 @@ static inline unsigned long folio_nr_pages(const struct folio *folio)
 	return folio->npages;
 }
 
+static inline size_t folio_size(const struct folio *folio)
+{
+	return PAGE_SIZE * folio->npages;
+}
+
 static inline bool folio_test_large(const struct folio *folio)
 {
 	return folio_nr_pages(folio) > 1;
@@ -117,6 +122,8 @@ unsigned long copy_from_user(void *to, const void __user *from,
 unsigned long copy_to_user(void __user *to, const void *from,
 			   unsigned long bytes);
 
+#define u64_to_user_ptr(address)	((void __user *)(unsigned long)(address))
+
 /* Without waiting for the page, for a caller that holds locks. */
 unsigned long __copy_to_user_inatomic(void __user *to, const void *from,
 				      unsigned long bytes);
@@ -137,6 +144,9 @@ struct mm_struct {
 	unsigned int		nvmas;
 	struct fake_vma		*vmas;
 };
+
+/* Only told to who listens to events. */
+#define task_rlimit(task, which)	((task)->mm ? (task)->mm->limit << PAGE_SHIFT : 0)
 
 int __account_locked_vm(struct mm_struct *mm, unsigned long npages, bool inc,
 			struct task_struct *task, bool bypass_rlim);

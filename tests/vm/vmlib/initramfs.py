@@ -12,8 +12,9 @@ VARIANTS = ("", "put-first", "wrong-layout")
 
 
 def unpacked(path):
-    """What is in the host's file PATH, unpacked if it is an .xz or .gz module."""
-    opener = {".xz": lzma.open, ".gz": gzip.open}.get(os.path.splitext(path)[1], open)
+    """What is in the host's file PATH, unpacked if it is a packed module."""
+    packed = path.endswith((".ko.xz", ".ko.gz"))
+    opener = {".xz": lzma.open, ".gz": gzip.open}[path[-3:]] if packed else open
     with opener(path, "rb") as data:
         return data.read()
 
@@ -39,20 +40,23 @@ class Cpio:
         self.out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
 
     def file(self, name, path, mode=None):
-        """Adds the host's file PATH as NAME, unpacked if it is an .xz or .gz module."""
-        mode = os.stat(path).st_mode & 0o777 if mode is None else mode
+        """Adds the host's file PATH as NAME, unpacked if it is a packed module."""
+        mode = os.stat(path).st_mode & 0o7777 if mode is None else mode
         self.entry(name, stat.S_IFREG | mode, unpacked(path))
 
     def tree(self, name, folder):
-        """Adds all that is in the host's FOLDER below NAME; links stay links."""
+        """Adds all that is in the host's FOLDER below NAME; links stay links, devices devices."""
         for where, folders, files in os.walk(folder):
             for base in sorted(folders + files):
                 path = os.path.join(where, base)
                 inside = os.path.normpath(os.path.join(name, os.path.relpath(path, folder)))
-                if os.path.islink(path):
+                found = os.lstat(path)
+                if stat.S_ISLNK(found.st_mode):
                     self.entry(inside, stat.S_IFLNK | 0o777, os.readlink(path).encode())
-                elif not os.path.isdir(path):
+                elif stat.S_ISREG(found.st_mode):
                     self.file(inside, path)
+                else:
+                    self.entry(inside, found.st_mode, rdev=(os.major(found.st_rdev), os.minor(found.st_rdev)))
 
     def close(self):
         """Ends the archive."""
@@ -100,7 +104,9 @@ def build(target, path, extra=()):
                 archive.file("m/" + name, program, 0o644)
             elif os.path.isfile(program) and os.access(program, os.X_OK):
                 archive.file("%s/%s" % (folder, name), program, 0o755)
-    for source, guest in [*target.files(), *extra]:
+    # What scripts/build-user made, if it was called.
+    root = os.path.join(target.out, "root")
+    for source, guest in [*([(root, "/")] if os.path.isdir(root) else []), *target.files(), *extra]:
         add = archive.tree if os.path.isdir(source) else archive.file
         add(guest.lstrip("/"), source)
     archive.close()

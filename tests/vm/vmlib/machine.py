@@ -24,6 +24,10 @@ class Died(Exception):
     """The guest is gone; the text says how."""
 
 
+class Unstarted(Died):
+    """It was gone before its kernel ran anything of ours."""
+
+
 class Port:
     """A serial port of the machine: collects bytes, hands out lines, keeps a log file."""
 
@@ -103,8 +107,10 @@ class Machine:
             self.selector.register(self.faults.port, selectors.EVENT_READ, self.faults.answer)
         try:
             self.release = self._answer("ready", BOOT_SECONDS * self.slow if not gdb else 86400, lambda line: None)[0]
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, Died) and not any("Run /init as init" in line for line in self.kernel_log):
+                raise Unstarted("before it ran anything " + str(error)) from None
             raise
 
     def __enter__(self):
@@ -234,6 +240,8 @@ def command(target, initrd, memory, cpus, gdb, append):
     words = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              *target.words("MACHINE_OPTIONS"), *target.words("DEVICES"), "-m", memory, "-smp", str(cpus),
              "-kernel", os.path.join(target.out, "vmlinuz"), "-initrd", initrd, "-append", append]
+    if target.set.get("CPU"):
+        words += ["-cpu", target.set["CPU"]]
     if "PAGE_SIZES" in target.set:
         words += devicetree.options(words, cpus, target.words("PAGE_SIZES"), os.path.splitext(initrd)[0] + ".dtb")
     return words + (["-s", "-S"] if gdb else [])

@@ -36,14 +36,20 @@ class Summary:
         return [line for target, one in self.totals.items() for result in one.results if result["verdict"] == FAIL
                 for line in [target] + result_lines(result)]
 
+    def _skipped(self, suite, names, targets):
+        """The text for tests of a suite that are skipped on these targets alike."""
+        whole = all(len(names) == sum(result["suite"] == suite for result in self.totals[target].results) for target in targets)
+        return "%s: %s" % (suite, "all %d" % len(names) if whole and len(names) > 1 else ", ".join(names))
+
     def skips(self):
         """[(reason, tests, targets)], each a text: what was skipped for one reason on the same targets stands together."""
         where = {}
         for target, one in self.totals.items():
             for result in one.results:
                 if result["verdict"] == SKIP:
-                    where.setdefault((result["reason"], "%s: %s" % (result["suite"], result["name"])), []).append(target)
+                    where.setdefault((result["reason"], result["suite"], result["name"]), []).append(target)
         what = {}
-        for (reason, test), targets in where.items():
-            what.setdefault((reason, tuple(targets)), []).append(test)
-        return [(reason, ", ".join(tests), ", ".join(targets)) for (reason, targets), tests in sorted(what.items())]
+        for (reason, suite, name), targets in where.items():
+            what.setdefault((reason, tuple(targets)), {}).setdefault(suite, []).append(name)
+        return [(reason, "; ".join(self._skipped(suite, names, targets) for suite, names in suites.items()), ", ".join(targets))
+                for (reason, targets), suites in sorted(what.items(), key=lambda entry: entry[0])]

@@ -56,6 +56,11 @@ class Target:
         """Setting KEY as a list of words; [] if the target has none."""
         return shlex.split(self.set.get(key, ""))
 
+    def measured(self):
+        """Its machine gets the CPU that the figures in docs/ are of; returns itself."""
+        self.set["CPU"] = self.set.get("MEASURED_CPU", self.set.get("CPU", ""))
+        return self
+
     def files(self):
         """[(host path, guest path)] of the machine's own files."""
         pairs = [word.split("=", 1) for word in self.words("FILES")]
