@@ -8,6 +8,8 @@
 #                                      PACKAGE:ARCH, those of amd64 are there as well. Each ARCH has lists of
 #                                      its own: mirrors are updated one architecture after the other
 #   apt_private_update                 refresh the lists, at most once a day; returns 1 if no mirror answered
+#   tries COMMAND…                     calls COMMAND until it succeeds, four times at most within two minutes, each time with new
+#                                      lists: a mirror that does not answer or is between two updates often is there again then
 #   apt_private_download DIR LOG PACKAGE…
 #                                      leaves the packages' archives in DIR, in any version; what apt says goes to LOG
 #   depends PACKAGE                    what it depends on, one "NAME (RELATION VERSION)" a line
@@ -38,6 +40,7 @@ apt_private_setup() {
 			APT::Architectures { $archs };
 			APT::Sandbox::User "root";
 		CONF
+		echo 'Acquire::Retries "5";'
 		# The site's proxy, retry and validity settings, but none of its hooks.
 		env -u APT_CONFIG apt-config dump Acquire |
 			grep -E '^Acquire::(Retries|Check-|Max-|Min-|https?::|tor::)' || :
@@ -111,12 +114,27 @@ apt_private_update() {
 	touch "$APTDIR/updated"
 }
 
+tries() {
+	local pause
+	for pause in 5 20 60; do
+		! "$@" || return 0
+		sleep "$pause"
+		rm -f "$APTDIR/updated"
+	done
+	"$@"
+}
+
+# download_once DIR LOG PACKAGE…
+download_once() {
+	# It does not matter if a part of the mirror is in the middle of an update.
+	apt_private_update || :
+	(cd "$1" && apt-get download -qq "${@:3}") >"$2" 2>&1
+}
+
 apt_private_download() {
 	local dir=$1 log=$2
 	shift 2
-	# It does not matter if a part of the mirror is in the middle of an update.
-	apt_private_update || :
-	(cd "$dir" && apt-get download -qq "$@") >"$log" 2>&1 ||
+	tries download_once "$dir" "$log" "$@" ||
 		die "$* could not be downloaded; check the network and that /etc/apt names a reachable Debian mirror (what apt said is in $log and $APTDIR/update.log)."
 }
 

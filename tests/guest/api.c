@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "api.h"
+#include "proc.h"
 #include "suite.h"
 
 #define ARENA_BYTES (64 * MIB)
@@ -70,17 +71,19 @@ void api_state_read(struct api_state *state)
 
 void api_state_expect(const struct api_state *before, const char *what)
 {
-	const uint64_t deadline = meter_now_ns() + 500000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(5000) * 1000000;
 	struct api_state now;
 
 	for (;;) {
+		const bool late = meter_now_ns() > deadline;
+
 		api_state_read(&now);
 		/* What an owner left is freed a grace period later: that may be now. */
 		if (now.stats.owners < before->stats.owners)
 			now.stats.owners = before->stats.owners;
 		if (!memcmp(before, &now, sizeof(now)))
 			return;
-		if (meter_now_ns() > deadline)
+		if (late)
 			break;
 		meter_sleep_ms(2);
 	}

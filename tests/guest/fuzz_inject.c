@@ -61,15 +61,17 @@ static void state_read(struct state *s)
 
 static bool state_is(const struct state *want)
 {
-	const uint64_t deadline = meter_now_ns() + 500000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(5000) * 1000000;
 	struct state now;
+	bool late;
 
 	do {
+		late = meter_now_ns() > deadline;
 		state_read(&now);
 		if (!memcmp(&now, want, sizeof(now)))
 			return true;
 		meter_sleep_ms(2);
-	} while (meter_now_ns() < deadline);
+	} while (!late);
 	tap_diag("pins %lld VmLck %lld, were %lld and %lld", now.pins, now.vmlck_kib, want->pins,
 		 want->vmlck_kib);
 	tap_diag("now  %s", meter_stats_text(&now.stats));

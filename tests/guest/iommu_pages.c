@@ -88,10 +88,21 @@ static bool huge_reserve(unsigned long size, unsigned int pages)
 {
 	char path[96], text[16];
 	long long got;
+	int try;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_hugepages", size >> 10);
 	snprintf(text, sizeof(text), "%u", pages);
-	return !meter_file_write(path, text) && !meter_file_read(path, &got) && got >= pages;
+	for (try = 0; try < 10; try++) {
+		if (meter_file_write(path, text) || meter_file_read(path, &got))
+			return false;
+		if (got >= pages)
+			return true;
+		/* Something lies in the way, for the moment. */
+		meter_file_write("/proc/sys/vm/drop_caches", "3");
+		meter_file_write("/proc/sys/vm/compact_memory", "1");
+		meter_sleep_ms(50);
+	}
+	return false;
 }
 
 static char *huge_page(unsigned long size)

@@ -30,7 +30,7 @@
 long lifetime_cycles = 200;
 long lifetime_seed;
 long lifetime_mb = 512;
-static long held_limit_kib = 1024;
+long lifetime_held_kib = 1024;
 static const char *iommu_name = "prereg";
 static const char *mem_name = "small";
 
@@ -236,6 +236,7 @@ static void tell_uses(const long long *before)
 	tap_diag("KiB that changed:%s", text);
 }
 
+/* All but @held_kib, which is test_case()'s to judge. */
 static void judge(enum outliver outliver, long long held_kib, long long pins, long long us)
 {
 	struct meter_stats stats;
@@ -246,8 +247,6 @@ static void judge(enum outliver outliver, long long held_kib, long long pins, lo
 	if (!judged)
 		return;
 	tap_expect_eq(pins, 0, "pinned pages after the owner's end");
-	tap_expect(held_kib <= held_limit_kib, "%lld KiB are held, at most %ld expected", held_kib,
-		   held_limit_kib);
 	if (!tap_expect_ret(meter_stats_read(&stats), 0, "counters"))
 		return;
 	tap_expect_eq(stats.containers, fds_held, "containers after the owner's end");
@@ -256,27 +255,28 @@ static void judge(enum outliver outliver, long long held_kib, long long pins, lo
 		   "counters after the owner's end: %s", meter_stats_text(&stats));
 }
 
-static void run_case(enum outliver outliver)
+/* Returns how much less memory is free after the owner's end than before, KiB. */
+static long long run_case(enum outliver outliver)
 {
 	struct owner owner = { .outliver = outliver };
 	struct proc proc = { -1, -1 }, holder = { -1, -1 };
 	int pair[2], mem_fd = -1;
-	long long free_before, held, pins, taken, us;
+	long long free_before, held = -1, pins, taken, us;
 	long long used_before[N_USES];
 
 	if (!tap_expect(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), "socketpair"))
-		return;
+		return held;
 	owner.holder_sock = pair[0];
 	owner.holder_pid_sock = pair[1];
 	if (outliver == SCM_FDS &&
 	    !tap_expect_ret(proc_start(&holder, hold_scm_fds, &owner), 0, "start the holder"))
-		return;
+		return held;
 	free_before = meter_free_settled_kib();
 	read_uses(used_before);
 	tap_step("an owner takes %ld MB for DMA (%s)", lifetime_mb, iommu_name);
 	if (!tap_expect_ret(proc_start(&proc, run_owner, &owner), 0, "start the owner") ||
 	    !tap_expect_ret(sock_expect(proc.sock, MSG_READY), 0, "the owner is ready"))
-		return;
+		return held;
 	if (outliver == SCM_FDS)
 		tap_expect_ret(sock_expect(holder.sock, MSG_READY), 0, "the holder has the fds");
 	if (outliver == CHILD_FDS)
@@ -291,7 +291,7 @@ static void run_case(enum outliver outliver)
 	taken = free_before - meter_free_kib();
 	tap_expect_eq(meter_pins() - meter_baseline_pins(), lifetime_mb * MIB / PAGE,
 		      "pinned pages while it lives");
-	tap_expect(taken >= (lifetime_mb << 10) - held_limit_kib, "free memory fell by %lld KiB only", taken);
+	tap_expect(taken >= (lifetime_mb << 10) / 4 * 3, "free memory fell by %lld KiB only", taken);
 	tap_step("the owner ends (%s outlives it)", outliver_name[outliver]);
 	us = end_owner(&proc, outliver);
 	pins = meter_pins() - meter_baseline_pins();
@@ -301,7 +301,7 @@ static void run_case(enum outliver outliver)
 	if (!judged)
 		pins = meter_pins() - meter_baseline_pins();
 	judge(outliver, held, pins, us);
-	if (judged && held > held_limit_kib)
+	if (judged && held > lifetime_held_kib)
 		tell_uses(used_before);
 	if (mem_fd >= 0)
 		close(mem_fd);
@@ -315,6 +315,7 @@ static void run_case(enum outliver outliver)
 	}
 	close(pair[0]);
 	close(pair[1]);
+	return held;
 }
 
 /* The first use of a path fills slab caches for good; that is not the owner's memory. */
@@ -332,9 +333,15 @@ static void warm_up(enum outliver outliver)
 
 static void test_case(enum outliver outliver)
 {
+	long long held;
+
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	warm_up(outliver);
-	run_case(outliver);
+	held = run_case(outliver);
+	/* What the system took for itself meanwhile it does not take again; what is held is held each time. */
+	if (judged && held > lifetime_held_kib && !tap_failures())
+		held = run_case(outliver);
+	tap_expect(!judged || held <= lifetime_held_kib, "%lld KiB are held, at most %ld expected", held, lifetime_held_kib);
 }
 
 static void test_nobody(void) { test_case(NOBODY); }
@@ -376,7 +383,7 @@ static const struct suite_option options[] = {
 	  .help = "prereg (judged), or type1 or spapr_v2, the kernel's drivers (measured): the seven held-* cases" },
 	{ .name = "--type", .number = &iommu_type, .help = "the container's type: 7, or 1 or 3, with the seven held-* cases only" },
 	{ .name = "--mb", .number = &lifetime_mb, .help = "size of the owner's memory in the held-* cases; kill-in-register takes twice as much" },
-	{ .name = "--held-kib", .number = &held_limit_kib,
+	{ .name = "--held-kib", .number = &lifetime_held_kib,
 	  .help = "what may seem held at most (1024); KASAN keeps freed memory for a while" },
 	{ .name = "--mem", .text = &mem_name, .help = "small, thp or shared: its pages" },
 	{ .name = "--cycles", .number = &lifetime_cycles, .help = "rounds of kill-cycles" },

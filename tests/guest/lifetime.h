@@ -12,6 +12,7 @@
 extern long lifetime_mb;	/* --mb */
 extern long lifetime_cycles;	/* --cycles */
 extern long lifetime_seed;	/* --seed */
+extern long lifetime_held_kib;	/* --held-kib */
 
 /* What this program does when it executes itself; the fds are inherited. */
 #define HOLD_FDS_ARG "--hold-fds"	/* SOCK: keeps all fds until it is killed */

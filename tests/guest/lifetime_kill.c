@@ -31,15 +31,17 @@ enum {
  */
 static bool nothing_owned(struct meter_stats *stats)
 {
-	const uint64_t deadline = meter_now_ns() + proc_limit_ms(2000) * 1000000;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(5000) * 1000000;
+	bool late = false;
 
 	while (!meter_stats_read(stats) && !stats->regions && !stats->pinned_pages &&
 	       !stats->charged_pages && !stats->mappings && !stats->mapped_bytes) {
 		if (!stats->owners)
 			return true;
-		if (meter_now_ns() > deadline)
+		if (late)
 			return false;
 		meter_sleep_ms(2);
+		late = meter_now_ns() > deadline;
 	}
 	return false;
 }
@@ -58,7 +60,7 @@ static void fork_holder(int sock)
 /* Lets holders go and waits for all orphans of the owner, which are ours as their subreaper. */
 static void release_holders(struct proc *owner)
 {
-	const uint64_t deadline = meter_now_ns() + 2000000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(5000) * 1000000;
 
 	owner->pid = -1;
 	proc_kill(owner);
@@ -137,8 +139,8 @@ void test_kill_in_register(void)
 	big.returned = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	tap_step("SIGKILL an owner at several points of a REGISTER of %zu MiB of small pages",
 		 big.bytes >> 20);
-	/* Four are enough, but for a machine so fast that all came too late. */
-	for (i = 0; i < 4 || (i < 16 && !hits && !tap_failures()); i++)
+	/* Four are enough, but for a machine so fast, or a host so busy, that all came too late. */
+	for (i = 0; i < 4 || (i < 64 && !hits && !tap_failures()); i++)
 		hits += kill_in_register(&big, big.bytes / PAGE * (i % 4) / 5 + 1);
 	tap_expect(hits > 0, "no kill met a REGISTER under way");
 }
@@ -372,25 +374,38 @@ static bool run_cycle(struct rng *rng, long cycle)
 }
 
 #define WARM_UP_CYCLES 20
-#define DRIFT_KIB 2048
+
+/* How much less memory is free after the cycles. A checker that keeps freed objects takes some. */
+static long long drift_kib(struct rng *rng)
+{
+	const long long before = meter_free_settled_kib();
+	long long drift;
+	long cycle;
+
+	for (cycle = 0; cycle < lifetime_cycles && run_cycle(rng, cycle); cycle++)
+		;
+	drift = before - meter_free_settled_kib();
+	tap_diag("%ld cycles, free memory changed by %lld KiB", cycle, -drift);
+	return drift;
+}
 
 void test_cycles(void)
 {
 	long seed = lifetime_seed ? lifetime_seed : (long)(meter_now_ns() & 0x7fffffff);
 	struct rng rng = rng_stream(seed, 0);
-	long long free_before = 0, drift;
+	const long long limit = lifetime_held_kib > 2048 ? lifetime_held_kib : 2048;
+	long long drift;
 	long cycle;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	tap_diag("--seed %ld", seed);
 	tap_step("%ld owners are killed while they do something", lifetime_cycles);
-	for (cycle = 0; cycle < lifetime_cycles + WARM_UP_CYCLES; cycle++) {
-		if (cycle == WARM_UP_CYCLES)
-			free_before = meter_free_settled_kib();
+	for (cycle = 0; cycle < WARM_UP_CYCLES; cycle++)
 		if (!run_cycle(&rng, cycle))
-			break;
-	}
-	drift = free_before - meter_free_settled_kib();
-	tap_diag("%ld cycles, free memory changed by %lld KiB", cycle, drift);
-	tap_expect(drift <= DRIFT_KIB, "%lld KiB are lost after %ld cycles", drift, cycle);
+			return;
+	drift = drift_kib(&rng);
+	/* What the kernel keeps, it keeps once; what is lost is lost each time. */
+	if (drift > limit && !tap_failures())
+		drift = drift_kib(&rng);
+	tap_expect(drift <= limit, "%lld KiB are lost after %ld cycles", drift, lifetime_cycles);
 }

@@ -121,14 +121,28 @@ unsigned int tool_count(const char *name, const char *text)
 	return n;
 }
 
+/* Is the last line in the file whole? */
+static bool ends_with_line(const char *name)
+{
+	char *all = tool_read(name);
+	const size_t len = strlen(all);
+	const bool whole = len && all[len - 1] == '\n';
+
+	free(all);
+	return whole;
+}
+
 bool tool_await(const char *name, const char *text, unsigned int times)
 {
 	const uint64_t deadline = meter_now_ns() + proc_limit_ms(10000) * 1000000;
+	bool late = false;
 
-	while (tool_count(name, text) < times) {
-		if (meter_now_ns() > deadline)
+	/* What has come may be cut anywhere. */
+	while (tool_count(name, text) < times || !ends_with_line(name)) {
+		if (late)
 			return false;
 		meter_sleep_ms(5);
+		late = meter_now_ns() > deadline;
 	}
 	return true;
 }

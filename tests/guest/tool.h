@@ -26,7 +26,7 @@ int tool_wait(pid_t pid);
 char *tool_read(const char *name);
 /* How often @text is in the file @name. */
 unsigned int tool_count(const char *name, const char *text);
-/* Waits until it is there @times; false: it was not in time. */
+/* Waits until it is there @times, in whole lines; false: it was not in time. */
 bool tool_await(const char *name, const char *text, unsigned int times);
 
 /**

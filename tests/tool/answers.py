@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs prereg, and judges what it answers by the schemas of docs/json."""
 import collections
+import functools
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ SCHEMAS = os.path.join(TOP, "docs", "json")
 Answer = collections.namedtuple("Answer", "status out err")
 
 
+@functools.lru_cache(maxsize=None)
 def validator(name):
     """Of docs/json/NAME.schema.json."""
     with open(os.path.join(SCHEMAS, name + ".schema.json"), encoding="utf-8") as text:

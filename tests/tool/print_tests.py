@@ -151,7 +151,7 @@ def test_events_reader_leaves(program):
                           stderr=subprocess.DEVNULL) as process:
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(10) != 0
+        assert process.wait(60) != 0
 
 
 def test_events_reader_hangs_up(program):
@@ -162,7 +162,7 @@ def test_events_reader_hangs_up(program):
         theirs.close()
         process.stderr.readline()
         ours.close()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_pid_namespace(program):

@@ -50,10 +50,17 @@ class Terminal:
         """What is to be seen, without blanks at the ends."""
         return [line.rstrip() for line in self.screen.display]
 
-    def until(self, question, seconds=10):
-        """Waits until QUESTION(lines) is true; the lines."""
+    def until(self, question, seconds=60):
+        """Waits until QUESTION(lines) is true; half a picture may lack what it looks at (IndexError). The lines."""
         end = time.monotonic() + seconds
-        while not question(self.lines()):
+
+        def answered():
+            try:
+                return question(self.lines())
+            except IndexError:
+                return False
+
+        while not answered():
             left = end - time.monotonic()
             assert left > 0, "the screen never came to that: \n" + "\n".join(self.lines())
             self._read(min(left, 0.2))
@@ -62,13 +69,15 @@ class Terminal:
             pass
         return self.lines()
 
-    def end(self, seconds=10):
+    def end(self, seconds=60):
         """Waits for the program's end; its exit status."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._read(0.1)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
+                while self._read(0):
+                    pass
                 os.close(self.master)
                 return os.waitstatus_to_exitcode(status)
         os.kill(self.pid, signal.SIGKILL)

@@ -60,6 +60,7 @@ struct test_device {
 	u64			notified;
 	u64			iova;
 	u64			bytes;
+	u64			unknown;
 	wait_queue_head_t	told;
 };
 
@@ -102,10 +103,12 @@ static int test_pin(struct test_device *test, const struct test_device_range *ra
 		mutex_unlock(&test->lock);
 	ret = vfio_pin_pages(&test->vdev, range->iova, range->npages, range->prot, pin->pages);
 	if (late) {
+		WRITE_ONCE(test->unknown, ret > 0 ? ret : 0);
 		wait_event_timeout(test->told,
 				   READ_ONCE(test->notified) - notified >= TEST_DEVICE_LATE_TOLD,
 				   TEST_DEVICE_LATE_MAX);
 		mutex_lock(&test->lock);
+		WRITE_ONCE(test->unknown, 0);
 	}
 	if (ret == range->npages)
 		list_add(&pin->link, &test->pins);
@@ -254,6 +257,7 @@ static void test_state(struct test_device *test, struct test_device_state *state
 	state->notified = test->notified;
 	state->iova = test->iova;
 	state->bytes = test->bytes;
+	state->unknown = READ_ONCE(test->unknown);
 	list_for_each_entry(pin, &test->pins, link)
 		state->pinned += pin->npages;
 	mutex_unlock(&test->lock);

@@ -76,12 +76,14 @@ struct test_device_copy {
  * @iova: of the last of them
  * @bytes: of the last of them
  * @pinned: pages that the device remembers; one that two calls pinned counts twice
+ * @unknown: pages that were pinned and that it does not remember yet (TEST_DEVICE_KNOW_LATE)
  */
 struct test_device_state {
 	__u64 notified;
 	__u64 iova;
 	__u64 bytes;
 	__u64 pinned;
+	__u64 unknown;
 };
 
 #define TEST_DEVICE_STATE	_IOR('t', 5, struct test_device_state)

@@ -190,12 +190,13 @@ bool edu_faults(struct edu *edu, uint64_t iova, bool write)
 
 	if (faults < 0)
 		return false;
-	for (try = 0; try < 2 && !told; try++) {
+	/* The log leaves faults out that come too fast; and a guest whose host is busy may be late with it. */
+	for (try = 0; try < 4 && !told; try++) {
 		if (try)
 			meter_sleep_ms(FAULT_RATE_MS);
 		if (write ? edu_dma_write(edu, iova, 0, 8) : edu_dma_read(edu, iova, 0, 8))
 			break;
-		told = fault_told(faults, iova, write);
+		told = fault_told(faults, iova, write, try ? proc_limit_ms(1000) : 200);
 	}
 	close(faults);
 	return told;

@@ -10,7 +10,6 @@
 #include "fault.h"
 #include "meter.h"
 
-#define FAULT_MS	200
 #define PAGE_OF(iova)	((iova) & ~0xfffull)
 
 /* Of an SMMUv3's events, which the log has as four numbers; from its specification, section 7.3. */
@@ -74,9 +73,9 @@ static bool parse_smmu(const char *line, struct fault *fault)
 	return true;
 }
 
-static bool klog_told(int klog, uint64_t iova, bool write)
+static bool klog_told(int klog, uint64_t iova, bool write, uint64_t ms)
 {
-	const uint64_t deadline = meter_now_ns() + FAULT_MS * 1000000ull;
+	const uint64_t deadline = meter_now_ns() + ms * 1000000;
 	struct fault fault;
 	char line[512];
 
@@ -159,7 +158,7 @@ int fault_open(void)
 	return port;
 }
 
-bool fault_told(int faults, uint64_t iova, bool write)
+bool fault_told(int faults, uint64_t iova, bool write, uint64_t ms)
 {
-	return fault_port() ? port_told(faults, iova, write) : klog_told(faults, iova, write);
+	return fault_port() ? port_told(faults, iova, write) : klog_told(faults, iova, write, ms);
 }

@@ -15,7 +15,7 @@
 /* Faults from now on; an fd for fault_told(), -1 if there is no log. Close it. */
 int fault_open(void);
 
-/* Is a fault of that access to the page of @iova told, now or within 200 ms? */
-bool fault_told(int faults, uint64_t iova, bool write);
+/* Is a fault of that access to the page of @iova told, now or within @ms? */
+bool fault_told(int faults, uint64_t iova, bool write, uint64_t ms);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "meter.h"
+#include "proc.h"
 #include "tap.h"
 
 static long long baseline_pins;
@@ -190,7 +191,7 @@ static void drain_lru_batches(void)
 
 long long meter_free_settled_kib(void)
 {
-	const uint64_t deadline = meter_now_ns() + 4000000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(4000) * 1000000;
 	long long before, now = meter_free_kib();
 	unsigned int at_rest = 0;
 
@@ -300,13 +301,15 @@ long long meter_baseline_pins(void)
 bool meter_assert_clean(bool own)
 {
 	static const struct meter_stats zero;
-	const uint64_t deadline = meter_now_ns() + 2000000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(5000) * 1000000;
 	struct meter_stats stats = zero;
 	int refs = 0, ret = 0;
 	long long pins;
 	bool ok = true;
 
 	for (;;) {
+		const bool late = meter_now_ns() > deadline;
+
 		pins = meter_pins();
 		if (own) {
 			ret = meter_stats_read(&stats);
@@ -315,7 +318,7 @@ bool meter_assert_clean(bool own)
 		}
 		if (ret || (pins == baseline_pins && !refs && !memcmp(&stats, &zero, sizeof(zero))))
 			break;
-		if (meter_now_ns() > deadline)
+		if (late)
 			break;
 		meter_sleep_ms(5);
 	}
@@ -345,6 +348,7 @@ bool meter_klog_next(int klog, uint64_t deadline_ns, char *line, size_t bytes)
 	char record[2048];
 
 	for (;;) {
+		const bool late = meter_now_ns() > deadline_ns;
 		ssize_t n = read(klog, record, sizeof(record) - 1);
 
 		if (n > 0) {
@@ -360,7 +364,7 @@ bool meter_klog_next(int klog, uint64_t deadline_ns, char *line, size_t bytes)
 		if (n < 0 && errno != EAGAIN && errno != EPIPE && errno != EINTR)
 			return false;
 		if (n < 0 && errno == EAGAIN) {
-			if (meter_now_ns() > deadline_ns)
+			if (late)
 				return false;
 			meter_sleep_ms(2);
 		}

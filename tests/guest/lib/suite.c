@@ -23,7 +23,7 @@ bool suite_own_backend = true;
 /* Kills and reaps all that a test left. As a subreaper we inherit its orphans. */
 static void kill_group(pid_t pgid)
 {
-	const uint64_t deadline = meter_now_ns() + 20000000000ull;
+	const uint64_t deadline = meter_now_ns() + proc_limit_ms(20000) * 1000000;
 
 	for (;;) {
 		pid_t got;

@@ -16,6 +16,8 @@ from .target import TOP, Problem
 # For a guest that is not slow, as are the others.
 BOOT_SECONDS = 120
 OFF_SECONDS = 10
+GET_SECONDS = 60
+LOG_SECONDS = 10
 # What the host grants beyond the guest's own time limit before it calls the guest dead.
 GRACE_SECONDS = 30
 
@@ -66,13 +68,13 @@ class Machine:
     """A booted guest.
 
     run() and get() raise Died when the guest stops answering; the machine is then of no more use.
-    Always close() it, or use it in a with statement.
+    Always close() it, or use it in a with statement. SLOW multiplies its own time limits.
     """
 
     def __init__(self, target, initrd, logdir, memory="2G", cpus=2, append="", gdb=False,
-                 grace=GRACE_SECONDS):
+                 grace=GRACE_SECONDS, slow=1):
         self.grace = grace
-        self.slow = target.slow
+        self.slow = max(slow, target.slow)
         self.token = secrets.token_hex(8)
         self.console = Port(os.path.join(logdir, "console.log"))
         self.channel = Port(os.path.join(logdir, "channel.log"))
@@ -129,7 +131,7 @@ class Machine:
         self._send("run %d %d %s" % (self.count, seconds, shell_command))
         number, status, how = self._answer("end", seconds + self.grace, on_line)
         assert int(number) == self.count
-        self._console_until("vm: end %d" % self.count, 10 * self.slow)
+        self._console_until("vm: end %d" % self.count, LOG_SECONDS * self.slow)
         return int(status), how == "late"
 
     def take_log(self):
@@ -137,12 +139,12 @@ class Machine:
         lines, self.kernel_log = self.kernel_log, []
         return lines
 
-    def get(self, path, seconds=60):
+    def get(self, path):
         """The bytes of the guest's file PATH; None if there is none."""
         self._send("get " + path)
-        size = int(self._answer("file", seconds, lambda line: None)[0])
+        size = int(self._answer("file", GET_SECONDS * self.slow, lambda line: None)[0])
         lines = []
-        self._answer("eof", seconds, lines.append)
+        self._answer("eof", GET_SECONDS * self.slow, lines.append)
         if size < 0:
             return None
         data = base64.b64decode("".join(lines))
@@ -190,7 +192,7 @@ class Machine:
     def _console_until(self, text, seconds):
         """Waits until the kernel log has TEXT, so that all before it has come too."""
         end = time.monotonic() + seconds
-        while not any(line.endswith(text) for line in self.kernel_log[-20:]):
+        while not any(line.endswith(text) for line in self.kernel_log):
             if not self._wait(end - time.monotonic()):
                 raise Died("the guest's kernel log stopped")
 
