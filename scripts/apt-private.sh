@@ -40,7 +40,6 @@ apt_private_setup() {
 			APT::Architectures { $archs };
 			APT::Sandbox::User "root";
 		CONF
-		echo 'Acquire::Retries "5";'
 		# The site's proxy, retry and validity settings, but none of its hooks.
 		env -u APT_CONFIG apt-config dump Acquire |
 			grep -E '^Acquire::(Retries|Check-|Max-|Min-|https?::|tor::)' || :
@@ -116,7 +115,7 @@ apt_private_update() {
 
 tries() {
 	local pause
-	for pause in 5 20 60; do
+	for pause in 5 15 45; do
 		! "$@" || return 0
 		sleep "$pause"
 		rm -f "$APTDIR/updated"
