@@ -86,29 +86,21 @@ static void owner_list(struct prereg_owner *owner, bool listed)
 	spin_unlock(&prereg_owners_lock);
 }
 
-/* Is there anything to return? If not, all that was owed has been returned. No lock held. */
-static bool owner_owes(const struct prereg_owner *owner)
-{
-	return atomic_long_read_acquire(&owner->debt);
-}
-
 /* Return owner->debt to RLIMIT_MEMLOCK. mmap_lock held for writing. */
 static void owner_settle_locked(struct prereg_owner *owner)
 {
-	long npages = atomic_long_read(&owner->debt);
+	long npages = atomic_long_xchg(&owner->debt, 0);
 
 	__account_locked_vm(owner->mm, abs(npages), npages < 0, current, true);
 	WRITE_ONCE(owner->charged_pages, owner->charged_pages - npages);
 	prereg_stat_add(PREREG_STAT_CHARGED_PAGES, -npages);
-	/* Last: pairs with owner_owes(). */
-	smp_mb__before_atomic();
-	atomic_long_sub(npages, &owner->debt);
 }
 
 static void prereg_owner_settle(struct prereg_owner *owner)
 {
-	if (!owner_owes(owner))
+	if (!atomic_long_read(&owner->debt))
 		return;
+	/* Who finds none, under the lock, has waited for who took it; without it, that one is about to return it. */
 	mmap_write_lock(owner->mm);
 	owner_settle_locked(owner);
 	mmap_write_unlock(owner->mm);
@@ -535,7 +527,7 @@ int prereg_owner_charge(struct prereg_owner *owner, unsigned long npages,
  */
 void prereg_owner_pay(struct prereg_owner *owner)
 {
-	if (!owner_owes(owner))
+	if (!atomic_long_read(&owner->debt))
 		return;
 	if (current->mm == owner->mm || !atomic_read(&owner->mm->mm_users)) {
 		prereg_owner_settle(owner);
@@ -546,7 +538,7 @@ void prereg_owner_pay(struct prereg_owner *owner)
 
 void prereg_owner_pay_later(struct prereg_owner *owner)
 {
-	if (!owner_owes(owner))
+	if (!atomic_long_read(&owner->debt))
 		return;
 	prereg_owner_hold(owner);
 	if (!queue_work(prereg_settle_queue, &owner->settle))

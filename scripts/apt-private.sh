@@ -125,6 +125,7 @@ tries() {
 
 # download_once DIR LOG PACKAGE…
 download_once() {
+	rm -f "$1"/*.deb
 	# It does not matter if a part of the mirror is in the middle of an update.
 	apt_private_update || :
 	(cd "$1" && apt-get download -qq "${@:3}") >"$2" 2>&1

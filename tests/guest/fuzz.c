@@ -711,14 +711,15 @@ static void test_random(void)
 			break;
 		}
 	}
-	tap_expect(nr >= rounds || tap_failures(), "only %ld of %ld rounds in %ld s", nr, rounds, seconds);
+	tap_expect(nr >= rounds || tap_failures(), "only %ld of %ld rounds in %llu s", nr, rounds,
+		   (unsigned long long)proc_limit_ms(seconds * 1000) / 1000);
 	for (i = 0; i < N_CALLS; i++)
 		len += snprintf(text + len, sizeof(text) - len, " %s %lu/%lu", call_name(i),
 				shared->succeeded[i], shared->calls[i]);
 	tap_diag("%ld rounds, succeeded/called:%s; forks %lu execs %lu kills %lu detaches %lu", nr, text,
 		 shared->forks, shared->execs, shared->kills, shared->detaches);
 	for (i = 0; i < N_CALLS; i++)
-		tap_expect(!(never_succeeded(shared) & 1u << i), "no %s succeeded", call_name(i));
+		tap_expect(tap_failures() || !(never_succeeded(shared) & 1u << i), "no %s succeeded", call_name(i));
 }
 
 int main(int argc, char **argv)
@@ -728,8 +729,8 @@ int main(int argc, char **argv)
 		{ .name = "fail-inject", .run = test_fail_inject, .timeout_s = 600 },
 	};
 	static const struct suite_option options[] = {
-		{ .name = "--rounds", .number = &rounds, .help = "of random (200)" },
-		{ .name = "--seconds", .number = &seconds, .help = "at most, for random (60)" },
+		{ .name = "--rounds", .number = &rounds, .help = "of random (200); more follow until each call has succeeded" },
+		{ .name = "--seconds", .number = &seconds, .help = "at most, for random (60), times GUEST_SLOW" },
 		{ .name = "--seed", .number = &seed, .help = "chooses as it did then" },
 	};
 	const struct suite suite = {

@@ -504,7 +504,7 @@ static void run_scenario(const struct scenario *scenario)
 {
 	const uint64_t start = meter_now_ns();
 	const uint64_t deadline = start + seconds * 1000000000ull;
-	const uint64_t patience = start + proc_limit_ms(120000) * 1000000;
+	const uint64_t patience = start + proc_limit_ms(30000) * 1000000;
 	struct round round = {
 		.scenario = scenario,
 		.seed = seed ? seed : (long)(start & 0x7fffffff),
@@ -538,7 +538,7 @@ static void run_scenario(const struct scenario *scenario)
 					round.shared->succeeded[i], round.shared->done[i]);
 	tap_diag("%ld rounds, succeeded/done:%s", round.nr, text);
 	for (i = 0; i < N_CALLS; i++)
-		tap_expect(!(never_succeeded(round.shared) & BIT(i)), "no %s succeeded", call_name(i));
+		tap_expect(tap_failures() || !(never_succeeded(round.shared) & BIT(i)), "no %s succeeded", call_name(i));
 }
 
 #define SCENARIO(nr, id) static void test_##id(void) { run_scenario(&scenarios[nr]); }
@@ -570,8 +570,8 @@ int main(int argc, char **argv)
 		TEST(12, type1_kill_registered), TEST(13, type1_execve), TEST(14, type1_threads),
 	};
 	static const struct suite_option options[] = {
-		{ .name = "--rounds", .number = &rounds, .help = "of each test (60)" },
-		{ .name = "--seconds", .number = &seconds, .help = "at most, for each test (11)" },
+		{ .name = "--rounds", .number = &rounds, .help = "of each test (60); more follow until each call has succeeded" },
+		{ .name = "--seconds", .number = &seconds, .help = "at most, for the rounds asked for of each test (11)" },
 		{ .name = "--seed", .number = &seed, .help = "chooses as it did then" },
 	};
 	const struct suite suite = {

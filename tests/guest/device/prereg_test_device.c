@@ -49,6 +49,7 @@ struct test_pin {
  * @notified: calls of dma_unmap() since the device was opened
  * @iova: of the last of them
  * @bytes: of the last of them
+ * @unknown: pages that a call pinned and does not remember yet
  * @told: woken when @notified has changed
  */
 struct test_device {

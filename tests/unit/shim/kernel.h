@@ -193,7 +193,6 @@ static inline unsigned long find_next_bit(const unsigned long *map,
 #define READ_ONCE(x)		(*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value)	(*(volatile typeof(x) *)&(x) = (value))
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define smp_mb__before_atomic()	__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define likely(x)		(x)
 #define unlikely(x)		(x)
@@ -412,11 +411,6 @@ static inline long atomic_long_read(const atomic_long_t *v)
 	return v->counter;
 }
 
-static inline long atomic_long_read_acquire(const atomic_long_t *v)
-{
-	return v->counter;
-}
-
 static inline void atomic_long_add(long i, atomic_long_t *v)
 {
 	v->counter += i;
@@ -440,6 +434,14 @@ static inline void atomic_long_inc(atomic_long_t *v)
 static inline bool atomic_long_dec_and_test(atomic_long_t *v)
 {
 	return !--v->counter;
+}
+
+static inline long atomic_long_xchg(atomic_long_t *v, long value)
+{
+	long old = v->counter;
+
+	v->counter = value;
+	return old;
 }
 
 #define xchg(p, value)							\

@@ -7,7 +7,8 @@ A line is   NAME [SECONDS] [OPTION…] COMMAND…   and "#" starts a comment lin
   plain            no TAP: one test, which passes when the exit status is 0
   must-fail=REGEX  one test, which passes when the program ran to its end and exactly tests that
                    match REGEX failed, at least one of them
-  may-crash        what it breaks may be the kernel's: with must-fail, a panic is as good, and no complaint of the kernel's counts
+  may-crash        what it breaks may be the kernel's: with must-fail, a guest that dies with a complaint is as good as the failure, after
+                   which the command and the guest may end as they will; no complaint of the kernel's counts
   allow=REGEX      lines of the kernel log that are no splat for this command
 """
 import re

@@ -201,10 +201,12 @@ class Session:
         """What is wrong with a command that ended, as sentences."""
         after = " after \"%s\"" % tap.last if tap.last else ""
         failed = [name for verdict, name, *_ in results if verdict == FAIL]
-        # How a guest ends whose kernel was broken, as it may be, is chance.
-        if command.may_crash and (any(map(command.must_fail.search, failed)) or complaints(kernel, None)) and \
-                (dead or late or tap.end(status)):
-            return []
+        if command.may_crash:
+            # How a guest ends whose kernel was broken, as it may be, is chance. A call trace alone may be of what only hung.
+            broken = any(map(command.must_fail.search, failed)) or \
+                dead and any("Call Trace:" not in line for line in complaints(kernel, None))
+            if broken and (dead or late or tap.end(status)):
+                return []
         if dead:
             return [dead + after]
         if late:
