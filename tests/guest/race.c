@@ -509,6 +509,7 @@ static void run_scenario(const struct scenario *scenario)
 		.scenario = scenario,
 		.seed = seed ? seed : (long)(start & 0x7fffffff),
 	};
+	unsigned int missing;
 	char text[1024];
 	int len = 0, i;
 
@@ -537,8 +538,10 @@ static void run_scenario(const struct scenario *scenario)
 							  "fork", "close" }[i - N_CALLS],
 					round.shared->succeeded[i], round.shared->done[i]);
 	tap_diag("%ld rounds, succeeded/done:%s", round.nr, text);
+	/* Where something else failed, too few rounds were run to tell. */
+	missing = tap_failures() ? 0 : never_succeeded(round.shared);
 	for (i = 0; i < N_CALLS; i++)
-		tap_expect(tap_failures() || !(never_succeeded(round.shared) & BIT(i)), "no %s succeeded", call_name(i));
+		tap_expect(!(missing & BIT(i)), "no %s succeeded", call_name(i));
 }
 
 #define SCENARIO(nr, id) static void test_##id(void) { run_scenario(&scenarios[nr]); }
