@@ -17,15 +17,10 @@ static void *container;
 static struct vfio_prereg_batch_entry entries[ENTRIES];
 static unsigned int n;
 
-/* A container of the group whose one window is [0, 2^40). */
 static void setup(struct iommu_group *group)
 {
-	u64 start;
-
 	unit_process_start(&self);
-	container = unit_container(group);
-	EXPECT_RET(unit_remove(container, 0), 0);
-	EXPECT_RET(unit_create(container, 12, TIB, &start), 0);
+	container = unit_container_window(group);
 	unit_memory_aligned(PLAIN, PLAIN_BYTES, 4 * MIB);
 	unit_memory_pieces(SINGLE, SINGLE_BYTES, PAGE_SIZE);
 	EXPECT_RET(unit_register(container, PLAIN, PLAIN_BYTES), 0);

@@ -11,10 +11,7 @@ static void *container;
 
 static void setup(void)
 {
-	unit_process_start(&stranger);
-	unit_memory_pieces(VADDR, MIB, PAGE_SIZE);
-	unit_process_start(&self);
-	unit_memory_pieces(VADDR, MIB, PAGE_SIZE);
+	unit_two_processes(&self, &stranger, VADDR);
 	container = unit_container(&unit_small_group);
 }
 

@@ -20,10 +20,7 @@ static int keep(void *c, u64 bytes)
 
 static void setup(unsigned long npages)
 {
-	unit_process_start(&stranger);
-	unit_memory_pieces(VADDR, MIB, PAGE_SIZE);
-	unit_process_start(&self);
-	unit_memory_pieces(VADDR, MIB, PAGE_SIZE);
+	unit_two_processes(&self, &stranger, VADDR);
 	container = unit_container_type(VFIO_TYPE1v2_IOMMU, &unit_small_group);
 	EXPECT_RET(keep(container, PAGES(npages)), 0);
 }

@@ -9,15 +9,10 @@
 static struct unit_process self;
 static void *container;
 
-/* A container of the group whose one window is [0, 2^40). */
 static void setup(struct iommu_group *group)
 {
-	u64 start;
-
 	unit_process_start(&self);
-	container = unit_container(group);
-	EXPECT_RET(unit_remove(container, 0), 0);
-	EXPECT_RET(unit_create(container, 12, TIB, &start), 0);
+	container = unit_container_window(group);
 }
 
 static void teardown(void)

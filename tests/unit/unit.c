@@ -140,6 +140,15 @@ void unit_memory_pieces(unsigned long vaddr, unsigned long bytes,
 	memory(vaddr, bytes, piece_bytes, piece_bytes);
 }
 
+void unit_two_processes(struct unit_process *self,
+			struct unit_process *stranger, unsigned long vaddr)
+{
+	unit_process_start(stranger);
+	unit_memory_pieces(vaddr, MIB, PAGE_SIZE);
+	unit_process_start(self);
+	unit_memory_pieces(vaddr, MIB, PAGE_SIZE);
+}
+
 /* ---- containers -------------------------------------------------------------- */
 
 static const struct vfio_iommu_driver_ops *driver;
@@ -255,6 +264,16 @@ void *unit_container_type(unsigned long type, struct iommu_group *group)
 void *unit_container(struct iommu_group *group)
 {
 	return unit_container_type(VFIO_SPAPR_TCE_v2_IOMMU, group);
+}
+
+void *unit_container_window(struct iommu_group *group)
+{
+	void *container = unit_container(group);
+	u64 start;
+
+	EXPECT_RET(unit_remove(container, 0), 0);
+	EXPECT_RET(unit_create(container, 12, TIB, &start), 0);
+	return container;
 }
 
 struct prereg_container *unit_peek(void *container)

@@ -63,6 +63,10 @@ void unit_memory_pieces(unsigned long vaddr, unsigned long bytes,
 void unit_memory_aligned(unsigned long vaddr, unsigned long bytes,
 			 unsigned long align);
 
+/* Two processes, each with a MiB at vaddr in pieces of a page; self runs. */
+void unit_two_processes(struct unit_process *self,
+			struct unit_process *stranger, unsigned long vaddr);
+
 /* ---- containers: what VFIO hands to the backend ----------------------------- */
 
 /* open(), VFIO_SET_IOMMU; NULL and the error in *ret on failure. */
@@ -76,6 +80,8 @@ void unit_close(void *container);
 /* Open and attach; fails the test if that fails. */
 void *unit_container(struct iommu_group *group);
 void *unit_container_type(unsigned long type, struct iommu_group *group);
+/* One of type 7 whose one window is [0, 2^40). */
+void *unit_container_window(struct iommu_group *group);
 /* Its internals. */
 struct prereg_container *unit_peek(void *container);
 
